@@ -1,0 +1,32 @@
+# make quickstart   set up, make toy data, train, test, draw: the whole way in minutes on a CPU
+# make test         set up, lint, run all tests
+# make clean        remove what these two made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG := configs/mllmseg/internvl_tiny_toy.py
+WORK := work_dirs/internvl_tiny_toy
+LAST := $(WORK)/iter_$(shell sed -n 's/.*max_iters=\([0-9]*\).*/\1/p' configs/_base_/schedules/tiny.py).pth
+
+.PHONY: env quickstart test lint clean
+
+env: $(VENV)/done
+
+$(VENV)/done: requirements/pinned.txt setup.py tools/make_env.sh
+	PYTHON=$(PYTHON) tools/make_env.sh $(VENV)
+
+quickstart: env
+	@$(BIN)/python tools/dataset_converters/make_toy_refcoco.py --out data/toy_refcoco --seed 0
+	@test -f $(LAST) && echo "$(LAST): trained already" || $(BIN)/python tools/train.py $(CONFIG) --resume
+	@$(BIN)/python tools/test.py $(CONFIG) $(LAST) --shuffle-expressions --show-dir $(WORK)/pictures
+
+lint: env
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+test: lint
+	@$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) data/toy_refcoco $(WORK)

@@ -1,0 +1,120 @@
+"""Every workaround for a release of another package: one function each, why, and when it can go."""
+
+import contextlib
+import importlib.util
+import sys
+import types
+import warnings
+from collections.abc import Iterator
+from typing import NoReturn
+
+import numpy as np
+import torch
+import transformers
+
+
+class _MissingOps(types.ModuleType):
+    """Stand-in for ``mmcv._ext`` whose compiled ops exist by name and refuse to run."""
+
+    def __getattr__(self, name: str):
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def refuse(*args, **kwargs) -> NoReturn:
+            raise RuntimeError(
+                f"The compiled op {name!r} of mmcv was called, but mmcv-lite is installed, which has none. "
+                "Install the full mmcv 2.1.0 (see docs/install.md) or choose a model without this op."
+            )
+
+        return refuse
+
+
+def import_mmcv_ops_without_binaries() -> None:
+    """Make ``import mmseg.models`` work with mmcv-lite.
+
+    mmsegmentation 1.2.2 imports ``mmcv.ops`` unguarded, and that needs the compiled ``mmcv._ext``. It is
+    imported here once beside a stand-in, which is taken out again: ``mmengine.utils.dl_utils`` looks for
+    ``mmcv._ext`` to tell full mmcv from lite. Can go when mmsegmentation guards its imports.
+    """
+    if importlib.util.find_spec("mmcv") is None or importlib.util.find_spec("mmcv._ext") is not None:
+        return
+    if "mmcv.ops" in sys.modules:
+        return
+    sys.modules["mmcv._ext"] = _MissingOps("mmcv._ext")
+    try:
+        import mmcv.ops  # noqa: F401
+    finally:
+        del sys.modules["mmcv._ext"]
+
+
+def allow_mmengine_checkpoint_classes() -> None:
+    """Let ``torch.load(weights_only=True)`` read what mmengine 0.10.7 stores beside the weights.
+
+    Its message hub keeps ``HistoryBuffer`` objects made of NumPy arrays and scalars; torch >= 2.6 refuses
+    them by default. Exactly these classes are allowed, and weights_only stays on. Can go when mmengine
+    stores plain containers.
+    """
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    core = np._core if hasattr(np, "_core") else np.core
+    dtypes = {type(np.dtype(name)) for name in ("bool", "int32", "int64", "float32", "float64")}
+    torch.serialization.add_safe_globals(
+        [HistoryBuffer, np.ndarray, np.dtype, core.multiarray._reconstruct, core.multiarray.scalar, *dtypes]
+    )
+
+
+def init_cpu_process_group(launcher: str) -> None:
+    """Start a gloo group before ``Runner`` does when there is no CUDA device.
+
+    mmengine 0.10.7 calls ``torch.cuda.set_device`` for every PyTorch launcher; it leaves a running group
+    alone. Can go when mmengine asks first.
+
+    Args:
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi', as for ``Runner``. Only 'pytorch' (torchrun) is
+            started here.
+    """
+    if launcher == "pytorch" and not torch.cuda.is_available() and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group(backend="gloo")
+
+
+def wrap_for_cpu_processes(cfg) -> None:
+    """Keep ``DistributedDataParallel`` from asking for CUDA device ids in CPU processes.
+
+    mmengine 0.10.7 passes ``device_ids=[LOCAL_RANK]`` always; DDP wants None for modules on the CPU. Can
+    go when mmengine asks first.
+    """
+    if torch.distributed.is_initialized() and not torch.cuda.is_available():
+        cfg.model_wrapper_cfg = dict(
+            type="MMDistributedDataParallel",
+            device_ids=None,
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get("find_unused_parameters", False),
+        )
+
+
+@contextlib.contextmanager
+def quiet_upstream() -> Iterator[None]:
+    """Silence notices of other packages that say nothing to a user of this one.
+
+    mmseg's CrossEntropyLoss warns of a default even where it makes no difference, and its own ``build_loss``
+    is deprecated by itself; transformers prints a bar for each shard it loads. Can go one by one with them.
+    """
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*avg_non_ignore.*")
+            warnings.filterwarnings("ignore", message=".*build_loss.*")
+            yield
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+
+
+def enable_gradient_checkpointing(model: transformers.PreTrainedModel) -> None:
+    """Recompute layers in the backward pass.
+
+    transformers 5.23 renamed the method and warns at the old name, which 5.17 has alone. Can go when the
+    oldest supported release has the new one.
+    """
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable(dict(use_reentrant=False))

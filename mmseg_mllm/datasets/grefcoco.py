@@ -1,0 +1,15 @@
+"""gRefCOCO: expressions with one target, several, or none."""
+
+from mmseg.registry import DATASETS
+
+from mmseg_mllm.datasets.refcoco import RefCOCODataset
+
+
+@DATASETS.register_module()
+class GRefCOCODataset(RefCOCODataset):
+    """gRefCOCO (``grefs(unc).json``): ``ann_ids`` of an expression may hold several ids, or none.
+
+    The target of an expression is the union of its annotations. See :class:`RefCOCODataset`.
+    """
+
+    may_lack_target = True

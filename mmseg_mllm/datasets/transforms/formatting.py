@@ -1,0 +1,37 @@
+"""The last step: tensors and a data sample."""
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.structures import InstanceData
+from mmseg.registry import TRANSFORMS
+from mmseg.structures import SegDataSample
+
+META_KEYS = ("img_path", "img_id", "ori_shape", "img_shape", "dataset", "split", "sample_idx")
+
+
+@TRANSFORMS.register_module()
+class PackReferringInputs(BaseTransform):
+    """Pack a sample for the model.
+
+    Gives ``inputs`` (3, H, W) uint8 RGB and ``data_samples``, a ``SegDataSample`` with the meta keys
+    ``img_path``, ``img_id``, ``ori_shape``, ``img_shape``, ``dataset``, ``split``, ``sample_idx``,
+    ``expressions`` (K str), ``sent_ids``, ``ref_ids``, ``ann_ids`` (K tuples), and where masks were loaded
+    ``gt_instances.masks`` (K, H, W) bool.
+    """
+
+    def transform(self, results: dict) -> dict:
+        expressions = results["expressions"]
+        sample = SegDataSample(metainfo={key: results[key] for key in META_KEYS if key in results})
+        sample.set_metainfo(
+            dict(
+                expressions=[e["text"] for e in expressions],
+                sent_ids=[e.get("sent_id") for e in expressions],
+                ref_ids=[e.get("ref_id") for e in expressions],
+                ann_ids=[tuple(e["ann_ids"]) for e in expressions],
+            )
+        )
+        if "gt_masks" in results:
+            sample.gt_instances = InstanceData(masks=torch.from_numpy(results["gt_masks"]))
+        image = np.ascontiguousarray(results["img"].transpose(2, 0, 1))
+        return dict(inputs=torch.from_numpy(image), data_samples=sample)

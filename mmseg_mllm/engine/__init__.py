@@ -1,0 +1,3 @@
+from mmseg_mllm.engine.hooks import ProgressHook, ReferringVisualizationHook
+
+__all__ = ["ProgressHook", "ReferringVisualizationHook"]

@@ -1,0 +1,84 @@
+"""Writes pictures of test predictions."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from mmseg.structures import SegDataSample
+
+from mmseg_mllm.datasets.images import read_rgb
+from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.visualization import ReferringVisualizer
+
+
+def spread_indices(*, total: int, count: int | None) -> Collection[int]:
+    """The middles of ``count`` equal stretches of ``range(total)``; all of it where it holds no more."""
+    if count is None or count >= total:
+        return range(total)
+    return {(2 * stretch + 1) * total // (2 * count) for stretch in range(count)}
+
+
+@HOOKS.register_module()
+class ReferringVisualizationHook(Hook):
+    """Writes ``{out_dir}/{dataset}_{split}_{image stem}.png`` for test images spread over the whole test set.
+
+    Every process writes the images that it has tested. An image that the test set holds several times is
+    drawn once.
+
+    Args:
+        out_dir: Folder of the pictures; None does nothing.
+        num_images: How many samples of the test set are drawn; None draws all.
+        draw_gt: Show the ground truth beside the prediction.
+
+    Attributes:
+        written: Paths of the pictures of the latest test run.
+
+    Raises:
+        ConfigError: ``num_images`` is below one.
+    """
+
+    priority = "LOW"
+
+    def __init__(
+        self, *, out_dir: str | None = None, num_images: int | None = 12, draw_gt: bool = True
+    ) -> None:
+        if num_images is not None and num_images < 1:
+            raise ConfigError(f"num_images must be at least 1, or None for all images, got {num_images}")
+        self.out_dir = out_dir
+        self.num_images = num_images
+        self.draw_gt = draw_gt
+        self.written: list[str] = []
+        self._visualizer = ReferringVisualizer("referring_visualization_hook")
+
+    def before_test(self, runner: Runner) -> None:
+        self.written = []
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | tuple | list | None = None,
+        outputs: Sequence[SegDataSample] | None = None,
+    ) -> None:
+        """Draw the chosen ones of ``outputs``, whose ``sample_idx`` is their index in the test dataset.
+
+        Raises:
+            DataError: an image can't be read, or its sample lacks expressions or masks, or the masks have
+                another size than the image file.
+        """
+        if self.out_dir is None:
+            return
+        chosen = spread_indices(total=len(runner.test_dataloader.dataset), count=self.num_images)
+        for sample in outputs or ():
+            meta = sample.metainfo
+            if meta["sample_idx"] not in chosen:
+                continue
+            stem = f"{meta['dataset']}_{meta['split']}_{Path(meta['img_path']).stem}"
+            out_file = str(Path(self.out_dir) / f"{stem}.png")
+            if out_file in self.written:
+                continue
+            image = read_rgb(meta["img_path"])
+            self._visualizer.add_datasample(stem, image, sample, draw_gt=self.draw_gt, out_file=out_file)
+            self.written.append(out_file)

@@ -1,0 +1,49 @@
+"""The Runner of the tools, and how their errors end."""
+
+import logging
+import sys
+from collections.abc import Callable
+
+from mmengine.config import Config
+from mmengine.dist import get_dist_info
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+
+from mmseg_mllm.compat import init_cpu_process_group, quiet_upstream, wrap_for_cpu_processes
+from mmseg_mllm.errors import MMSegMLLMError
+
+
+class QuietRunner(Runner):
+    """mmengine's Runner whose log goes to the file; the console gets warnings only."""
+
+    def build_logger(self, *args, **kwargs) -> MMLogger:
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if type(handler) is logging.StreamHandler:
+                handler.setLevel(logging.WARNING)
+        return logger
+
+
+def build_runner(config: Config) -> QuietRunner:
+    """Build the Runner of a config, also for several processes without GPUs."""
+    init_cpu_process_group(config.launcher)
+    wrap_for_cpu_processes(config)
+    with quiet_upstream():
+        return QuietRunner.from_cfg(config)
+
+
+def run_tool(main: Callable[[], None]) -> None:
+    """Run a tool's main function; an error meant for people ends it with its message and exit code 1."""
+    try:
+        main()
+    except MMSegMLLMError as error:
+        rank, world_size = get_dist_info()
+        where = f" (process {rank} of {world_size})" if world_size > 1 else ""
+        print(f"error{where}: {_plain_message(error)}", file=sys.stderr, flush=True)
+        # Other processes may wait in a collective call that this one will never join.
+        sys.exit(1)
+
+
+def _plain_message(error: MMSegMLLMError) -> str:
+    """The message alone, also where a data worker has wrapped it into its traceback."""
+    return str(error).rsplit(f"{type(error).__name__}: ", maxsplit=1)[-1].strip()

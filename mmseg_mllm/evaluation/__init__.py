@@ -1,0 +1,4 @@
+from mmseg_mllm.evaluation.dump_masks import DumpMasks
+from mmseg_mllm.evaluation.res_metric import RESMetric
+
+__all__ = ["DumpMasks", "RESMetric"]

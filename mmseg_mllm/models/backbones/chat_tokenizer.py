@@ -1,0 +1,89 @@
+"""Text to token ids: a HuggingFace tokenizer with the special tokens, and branches cut from whole texts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.models.backbones.sequence_layout import Branch
+from mmseg_mllm.prompts import IMAGE_END_TOKEN, IMAGE_TOKEN, REJ_TOKEN, SEG_TOKEN, SPECIAL_TOKENS
+
+
+class ChatTokenizer:
+    """A tokenizer that knows the special tokens and turns prompts into prefix and branches.
+
+    Args:
+        tokenizer: Any HuggingFace tokenizer; the missing ones of ``prompts.SPECIAL_TOKENS`` are added in
+            their order.
+    """
+
+    def __init__(self, *, tokenizer: PreTrainedTokenizerBase) -> None:
+        tokenizer.add_tokens(list(SPECIAL_TOKENS), special_tokens=True)
+        self.tokenizer = tokenizer
+        self.image_id, self.image_end_id, self.seg_id, self.rej_id = (
+            self._id(token) for token in (IMAGE_TOKEN, IMAGE_END_TOKEN, SEG_TOKEN, REJ_TOKEN)
+        )
+
+    def __len__(self) -> int:
+        return len(self.tokenizer)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str) -> "ChatTokenizer":
+        """From a folder or hub name; no code of the repository is run.
+
+        Raises:
+            ConfigError: there is no readable tokenizer.
+        """
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ConfigError(f"{name_or_path}: no tokenizer can be loaded from here ({reason})") from None
+        return cls(tokenizer=tokenizer)
+
+    def prefix_ids(self, prefix: str, *, num_image_tokens: int) -> list[int]:
+        """Ids of the prefix text with its one image token repeated ``num_image_tokens`` times."""
+        ids = self._encode([prefix])[0]
+        at = ids.index(self.image_id)
+        return [*ids[:at], *[self.image_id] * num_image_tokens, *ids[at + 1 :]]
+
+    def branches(self, prefix: str, turns: Sequence[tuple[str, str]], *, supervised: bool) -> list[Branch]:
+        """Cut branches from the tokenised whole conversations.
+
+        Args:
+            prefix: Text of the prefix.
+            turns: Per branch the question and the answer (see ``PromptStyle.branch``).
+            supervised: Whether the answers are trained; otherwise each branch ends before its last slot.
+        """
+        whole = self._encode([prefix + question + answer for question, answer in turns])
+        asked = self._encode([prefix + question for question, _ in turns])
+        branches = []
+        for ids, asked_ids in zip(whole, asked, strict=True):
+            start = ids.index(self.image_end_id) + 1
+            branch_ids = ids[start:]
+            answer_start = len(asked_ids) - start
+            slots = [
+                i
+                for i, token in enumerate(branch_ids)
+                if token in (self.seg_id, self.rej_id) and i >= answer_start
+            ]
+            branches.append(
+                Branch(ids=branch_ids, slots=slots, answer_start=answer_start)
+                if supervised
+                else Branch(ids=branch_ids[: slots[-1]], slots=slots)
+            )
+        return branches
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        encoded = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        if getattr(self.tokenizer, "add_bos_token", False):
+            encoded = [[self.tokenizer.bos_token_id, *ids] for ids in encoded]
+        return encoded
+
+    def _id(self, token: str) -> int:
+        index = self.tokenizer.convert_tokens_to_ids(token)
+        if index is None or index == self.tokenizer.unk_token_id:
+            where = Path(self.tokenizer.name_or_path or "the tokenizer").name
+            raise ConfigError(f"{where}: the token {token} is missing and could not be added")
+        return index

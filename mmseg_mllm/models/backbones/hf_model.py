@@ -1,0 +1,87 @@
+"""Building the transformers model: random from a config, or from a folder or hub name."""
+
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
+
+from mmseg_mllm.compat import quiet_upstream
+from mmseg_mllm.errors import CheckpointError, ConfigError
+
+COMPARED = ("hidden_size", "num_hidden_layers", "num_attention_heads")
+
+
+def build_hf_model(
+    *,
+    arch: dict,
+    pretrained: str | None,
+    vocab_size: int | None,
+    dtype: torch.dtype,
+    attn_implementation: str,
+) -> PreTrainedModel:
+    """Build a native vision-language model of transformers.
+
+    Args:
+        arch: Config of the model, as a dict with ``model_type``.
+        pretrained: Where its weights are; None, or the meta device as default, takes ``arch`` alone.
+        vocab_size: Length of the tokenizer; missing rows of embedding and LM head are added, each the mean
+            of the others, as MLLMSeg does.
+        dtype: Of the weights.
+        attn_implementation: 'sdpa' or 'eager'.
+
+    Raises:
+        CheckpointError: nothing loadable is at ``pretrained``, or a model of another architecture.
+        ConfigError: ``arch`` names no model, or its vocabulary is smaller than the tokenizer.
+    """
+    options = dict(dtype=dtype, attn_implementation=attn_implementation)
+    with quiet_upstream():
+        if pretrained is not None and torch.get_default_device().type != "meta":
+            model = _load(pretrained, arch, options)
+            if vocab_size is not None and vocab_size > model.config.text_config.vocab_size:
+                _add_mean_rows(model, vocab_size)
+            return model
+        config = _config(arch)
+        if vocab_size is not None and vocab_size > config.text_config.vocab_size:
+            raise ConfigError(
+                f"arch.text_config.vocab_size={config.text_config.vocab_size} is smaller than the tokenizer "
+                f"({vocab_size} tokens with the special ones)"
+            )
+        return AutoModelForImageTextToText.from_config(config, **options)
+
+
+def _config(arch: dict):
+    arch = dict(arch)
+    try:
+        return AutoConfig.for_model(arch.pop("model_type"), **arch)
+    except (KeyError, ValueError, TypeError) as error:
+        raise ConfigError(f"arch is not a config of a transformers model: {error}") from error
+
+
+def _load(pretrained: str, arch: dict, options: dict) -> PreTrainedModel:
+    advice = (
+        f"model.backbone.pretrained='{pretrained}' must be a folder (or hub name) of a native transformers "
+        "checkpoint; for random weights use --cfg-options model.backbone.pretrained=None"
+    )
+    try:
+        found = AutoConfig.from_pretrained(pretrained, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        missing = "" if Path(pretrained).exists() else "no such folder; "
+        raise CheckpointError(f"{missing}{advice} ({str(error).strip().splitlines()[0]})") from None
+    wanted = _config(arch)
+    for part in ("vision_config", "text_config"):
+        for key in COMPARED:
+            have, want = (getattr(getattr(c, part, None), key, None) for c in (found, wanted))
+            if have != want:
+                raise CheckpointError(f"{pretrained} holds another model: {part}.{key} is {have}, not {want}")
+    try:
+        return AutoModelForImageTextToText.from_pretrained(pretrained, trust_remote_code=False, **options)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{advice} ({str(error).strip().splitlines()[0]})") from None
+
+
+def _add_mean_rows(model: PreTrainedModel, vocab_size: int) -> None:
+    old = model.config.text_config.vocab_size
+    model.resize_token_embeddings(vocab_size, mean_resizing=False)
+    with torch.no_grad():
+        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+            layer.weight[old:] = layer.weight[:old].float().mean(dim=0).to(layer.weight.dtype)

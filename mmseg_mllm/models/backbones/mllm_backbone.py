@@ -1,0 +1,200 @@
+"""A HuggingFace vision-language model as a feature extractor. Knows nothing of masks."""
+
+import contextlib
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from mmseg_mllm.compat import enable_gradient_checkpointing
+from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.models.backbones.adapters import inject_lora, set_trainable
+from mmseg_mllm.models.backbones.chat_tokenizer import ChatTokenizer
+from mmseg_mllm.models.backbones.hf_model import build_hf_model
+from mmseg_mllm.models.backbones.sequence_layout import SequenceLayout, pack
+from mmseg_mllm.models.features import MLLMFeatures
+
+ATTENTION = ("sdpa", "eager")
+
+
+@MODELS.register_module()
+class MLLMBackbone(BaseModule):
+    """Vision features before the projector and LLM features at image and [SEG] tokens.
+
+    Holds a native transformers model (InternVL; no remote code). Its weights come with construction: from
+    ``pretrained``, or random from ``arch``; inside ``torch.device('meta')`` nothing is read from disk.
+
+    Args:
+        arch: transformers config of the model (``model_type``, ``vision_config``, ``text_config``). The
+            vocabulary counts all special tokens.
+        pretrained: Folder or hub name of a native transformers checkpoint, None for random weights.
+        tokenizer: Folder or hub name, a registered function as ``dict(type=...)``, or None for that of
+            ``pretrained``.
+        lora: Arguments of ``peft.LoraConfig`` for the LLM's linears (``r``, ``lora_alpha``, ...), or None.
+            The rows of [SEG] and [REJ] in embedding and LM head are trained with it.
+        trainable: Other parts to train; see ``adapters.PARTS``. All else is frozen.
+        dtype: 'float32', 'bfloat16' or 'float16': of the frozen weights and of the computation. What is
+            trained stays in float32.
+        attn_implementation: 'sdpa' or 'eager'.
+        gradient_checkpointing: Recompute the LLM's and vision tower's layers in the backward pass.
+    """
+
+    def __init__(
+        self,
+        *,
+        arch: dict,
+        pretrained: str | None = None,
+        tokenizer: str | dict | None = None,
+        lora: dict | None = None,
+        trainable: Sequence[str] = (),
+        dtype: str = "float32",
+        attn_implementation: str = "sdpa",
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        if attn_implementation not in ATTENTION:
+            raise ConfigError(
+                f"attn_implementation={attn_implementation!r}: the branches need a mask of their own, which "
+                f"{' and '.join(ATTENTION)} take"
+            )
+        if dtype not in ("float32", "bfloat16", "float16"):
+            raise ConfigError(f"dtype={dtype!r}: choose 'float32', 'bfloat16' or 'float16'")
+        self.dtype = getattr(torch, dtype)
+        self.tokenizer = _build_tokenizer(tokenizer, pretrained)
+        self.model = build_hf_model(
+            arch=arch,
+            pretrained=pretrained,
+            vocab_size=len(self.tokenizer) if self.tokenizer else None,
+            dtype=self.dtype,
+            attn_implementation=attn_implementation,
+        )
+        config = self.model.config
+        self.patch_size = config.vision_config.patch_size[0]
+        self.image_size = config.vision_config.image_size[0]
+        self.downsample = round(1 / config.downsample_ratio)
+        self.out_channels = (config.vision_config.hidden_size, config.text_config.hidden_size)
+        self.vocab_size = config.text_config.vocab_size
+        self.model.requires_grad_(False)
+        if lora is not None:
+            inject_lora(self.model, lora, token_ids=list(self.answer_token_ids))
+        set_trainable(self.model, trainable)
+        if gradient_checkpointing:
+            enable_gradient_checkpointing(self.model)
+
+    @property
+    def answer_token_ids(self) -> tuple[int, int]:
+        """Ids of [SEG] and [REJ]; the vocabulary's last two where no tokenizer was loaded."""
+        if self.tokenizer is None:
+            return self.vocab_size - 2, self.vocab_size - 1
+        return self.tokenizer.seg_id, self.tokenizer.rej_id
+
+    def init_weights(self) -> None:
+        """Nothing: weights came with construction, and a random start would destroy pretrained ones."""
+        self._is_init = True
+
+    def num_image_tokens(self, image_size: int) -> int:
+        """How many tokens an image of this side (pixels) takes in the LLM."""
+        return (image_size // self.patch_size // self.downsample) ** 2
+
+    def layout(
+        self,
+        prefix: str,
+        turns: Sequence[Sequence[tuple[str, str]]],
+        *,
+        image_size: int,
+        supervised: bool,
+    ) -> SequenceLayout:
+        """Token layout of B images.
+
+        Args:
+            prefix: Text of the prefix (``PromptStyle.prefix``).
+            turns: Per image and branch the question and the answer (``PromptStyle.branch``).
+            image_size: Side of the input in pixels.
+            supervised: Whether the answers are trained.
+
+        Raises:
+            ConfigError: the backbone was built without a tokenizer.
+        """
+        if self.tokenizer is None:
+            raise ConfigError(
+                "the backbone has no tokenizer: set `pretrained` to a folder with one, or `tokenizer`"
+            )
+        ids = self.tokenizer.prefix_ids(prefix, num_image_tokens=self.num_image_tokens(image_size))
+        branches = [self.tokenizer.branches(prefix, image, supervised=supervised) for image in turns]
+        return pack(prefixes=[ids] * len(turns), branches=branches, image_token_id=self.tokenizer.image_id)
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        """Mixed precision of ``dtype`` on the model's device; nothing for float32."""
+        if self.dtype is torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.model.device.type, dtype=self.dtype)
+
+    def forward(self, images: Tensor, layout: SequenceLayout) -> MLLMFeatures:
+        """Run the vision tower once per image and the LLM once over all sequences.
+
+        Args:
+            images: (B, 3, H, W) float, normalised; H = W.
+            layout: Sequences of the same B images.
+        """
+        layout = layout.to(images.device)
+        with self.autocast():
+            vision = self.model.get_image_features(pixel_values=images)
+            hidden = self._language(vision.pooler_output, layout)
+            queries = hidden[layout.slot_reads.unbind(1)]
+            return MLLMFeatures(
+                detail=_to_map(vision.last_hidden_state[:, 1:]),  # without the class token
+                semantic=_to_map(_gather(hidden, layout.image_positions - 1)),
+                queries=queries,
+                image_index=layout.slot_reads[:, 0],
+                target_score=self._target_score(queries),
+                loss_text=self._text_loss(hidden, layout),
+            )
+
+    def _language(self, image_tokens: Tensor, layout: SequenceLayout) -> Tensor:
+        """(B, T, C_l) image tokens put in their places -> (B, L, C_l) last hidden states, after the norm."""
+        embeds = self.model.get_input_embeddings()(layout.input_ids)
+        index = layout.image_positions.unsqueeze(-1).expand(-1, -1, embeds.shape[-1])
+        embeds = embeds.scatter(1, index, image_tokens.to(embeds.dtype))
+        return self.model.model.language_model(
+            inputs_embeds=embeds,
+            attention_mask=layout.attention_mask(),
+            position_ids=layout.position_ids,
+            use_cache=False,
+        ).last_hidden_state
+
+    @torch.no_grad()
+    def _target_score(self, queries: Tensor) -> Tensor:
+        logits = self.model.lm_head(queries).float()
+        seg, rej = self.answer_token_ids
+        return logits[:, seg] - logits[:, rej]
+
+    def _text_loss(self, hidden: Tensor, layout: SequenceLayout) -> Tensor | None:
+        """Cross-entropy on answer tokens; the LM head sees these positions only."""
+        if not len(layout.answer_ids):
+            return None
+        logits = self.model.lm_head(hidden[layout.answer_reads.unbind(1)]).float()
+        losses = F.cross_entropy(logits, layout.answer_ids, reduction="none")
+        return (losses * layout.answer_weights).sum()
+
+
+def _build_tokenizer(tokenizer: str | dict | None, pretrained: str | None) -> ChatTokenizer | None:
+    if isinstance(tokenizer, dict):
+        return ChatTokenizer(tokenizer=MODELS.build(tokenizer))
+    source = tokenizer or pretrained
+    if source is None or torch.get_default_device().type == "meta":
+        return None
+    return ChatTokenizer.from_pretrained(source)
+
+
+def _gather(hidden: Tensor, positions: Tensor) -> Tensor:
+    """hidden (B, L, C) at positions (B, T) -> (B, T, C)."""
+    return hidden.gather(1, positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
+
+
+def _to_map(tokens: Tensor) -> Tensor:
+    """(B, S * S, C) tokens in row order -> (B, C, S, S)."""
+    side = round(tokens.shape[1] ** 0.5)
+    return tokens.transpose(1, 2).unflatten(2, (side, side))

@@ -1,0 +1,38 @@
+"""Telling a checkpoint of another model before it is half loaded."""
+
+from torch import nn
+
+from mmseg_mllm.errors import CheckpointError
+
+SHOWN = 3
+
+
+def check_state_dict(module: nn.Module, state_dict: dict, prefix: str, *args) -> None:
+    """Pre-hook of ``load_state_dict``: every tensor must be there, with the right shape, and no other.
+
+    Raises:
+        CheckpointError: the checkpoint belongs to another model or config.
+    """
+    own = {prefix + name: tensor for name, tensor in module.state_dict().items()}
+    given = {name: tensor for name, tensor in state_dict.items() if name.startswith(prefix)}
+    shapes = [
+        f"{name} has shape {tuple(given[name].shape)}, the model's is {tuple(own[name].shape)}"
+        for name in own
+        if name in given and given[name].shape != own[name].shape
+    ]
+    missing = [name for name in own if name not in given]
+    unknown = [name for name in given if name not in own]
+    problems = [
+        f"{len(names)} {what}, such as {'; '.join(names[:SHOWN])}"
+        for what, names in (
+            ("tensors of another shape", shapes),
+            ("tensors missing", missing),
+            ("tensors unknown to the model", unknown),
+        )
+        if names
+    ]
+    if problems:
+        raise CheckpointError(
+            f"the checkpoint is not one of this config: {'. '.join(problems)}. Use the config that it was "
+            "trained with"
+        )

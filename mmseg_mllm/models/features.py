@@ -1,0 +1,26 @@
+"""The one record that passes from the MLLM backbone to the mask decoder."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(kw_only=True)
+class MLLMFeatures:
+    """Features of B images and N expressions (symbols of the paper, arXiv 2508.04107).
+
+    Attributes:
+        detail: (B, C_v, H_v, W_v), vision features before the projector (T_img^1).
+        semantic: (B, C_l, H_l, W_l), the LLM's last hidden state at the image tokens (T_img^2).
+        queries: (N, C_l), the LLM's last hidden state for each expression (T_seg^0).
+        image_index: (N,) int64, which image each expression asks about.
+        target_score: (N,) float32, log p([SEG]) - log p([REJ]): above 0 the model sees a target.
+        loss_text: () cross-entropy on the answers, None where none was asked for.
+    """
+
+    detail: Tensor
+    semantic: Tensor
+    queries: Tensor
+    image_index: Tensor
+    target_score: Tensor
+    loss_text: Tensor | None = None

@@ -1,0 +1,61 @@
+"""The attention block of MLLMSeg: a post-norm transformer decoder layer that can be run in two halves."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class DecoderBlock(nn.Module):
+    """Self-attention, cross-attention, feed-forward and a final norm, without positional embedding.
+
+    Computes what ``torch.nn.TransformerDecoder`` with one post-norm ReLU layer and a final norm does. The
+    first half does not see the memory, so its result can serve many memories.
+
+    Args:
+        channels: Width C of tokens and memory.
+        num_heads: Attention heads.
+        feedforward_channels: Hidden width of the feed-forward part.
+        dropout: Dropout rate of attention weights, of each part's output and inside the feed-forward part.
+    """
+
+    def __init__(
+        self, *, channels: int, num_heads: int = 8, feedforward_channels: int = 1024, dropout: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(channels, num_heads, dropout=dropout, batch_first=True)
+        self.cross_attn = nn.MultiheadAttention(channels, num_heads, dropout=dropout, batch_first=True)
+        self.linear1 = nn.Linear(channels, feedforward_channels)
+        self.linear2 = nn.Linear(feedforward_channels, channels)
+        self.norm1 = nn.LayerNorm(channels)
+        self.norm2 = nn.LayerNorm(channels)
+        self.norm3 = nn.LayerNorm(channels)
+        self.final_norm = nn.LayerNorm(channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor, memory: Tensor) -> Tensor:
+        """tokens (B, L, C), memory (B, M, C) -> (B, L, C)."""
+        return self.attend_memory(self.attend_self(tokens), memory)
+
+    def attend_self(self, tokens: Tensor) -> Tensor:
+        """First half: self-attention and its norm. (B, L, C) -> (B, L, C)."""
+        attended, _ = self.self_attn(tokens, tokens, tokens, need_weights=False)
+        return self.norm1(tokens + self.dropout(attended))
+
+    def attend_memory(self, tokens: Tensor, memory: Tensor) -> Tensor:
+        """Second half: cross-attention, feed-forward, final norm. (B, L, C) and (B, M, C) -> (B, L, C)."""
+        # Dropout of the weights or of the result is drawn for each position.
+        alike = memory.shape[1] == 1 and not (self.training and self.dropout.p)
+        attended = self._single(memory) if alike else self._cross(tokens, memory)
+        tokens = self.norm2(tokens + self.dropout(attended))
+        hidden = self.dropout(F.relu(self.linear1(tokens)))
+        tokens = self.norm3(tokens + self.dropout(self.linear2(hidden)))
+        return self.final_norm(tokens)
+
+    def _cross(self, tokens: Tensor, memory: Tensor) -> Tensor:
+        return self.cross_attn(tokens, memory, memory, need_weights=False)[0]
+
+    def _single(self, memory: Tensor) -> Tensor:
+        """Attention to a single token: all weights are 1, so the same vector (B, 1, C) for every position."""
+        attn = self.cross_attn
+        value_weight = attn.in_proj_weight.chunk(3)[2]
+        value_bias = attn.in_proj_bias.chunk(3)[2]
+        return attn.out_proj(F.linear(memory, value_weight, value_bias))

@@ -1,0 +1,3 @@
+from .dysample import DySample, dysample
+
+__all__ = ["DySample", "dysample"]

@@ -1,0 +1,3 @@
+from .referring_visualizer import ReferringVisualizer, draw_referring, mask_iou
+
+__all__ = ["ReferringVisualizer", "draw_referring", "mask_iou"]

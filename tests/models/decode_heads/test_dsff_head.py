@@ -1,0 +1,266 @@
+import math
+
+import mmseg.registry
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine import ConfigDict
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from torch import nn
+
+from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.models.official import head_state_dict_to_official
+from mmseg_mllm.ops import DySample
+
+C, SCALE, C_V, C_L = 32, 3, 24, 20  # channels, mask_scale, widths of the detail and the semantic map
+H, W = 6, 10
+
+
+def build(**kwargs):
+    return mmseg.registry.MODELS.build(dict(type="DSFFHead", **kwargs))
+
+
+def small_head(**kwargs):
+    """Random weights and statistics everywhere, also where fresh ones are 0 or 1."""
+    torch.manual_seed(0)
+    head = build(**{**dict(in_channels=[C_V, C_L], channels=C, mask_scale=SCALE), **kwargs})
+    with torch.no_grad():
+        for param in head.parameters():
+            param.add_(0.1 * torch.randn_like(param))
+        head.mask_norm.running_mean.normal_()
+        head.mask_norm.running_var.uniform_(0.5, 2)
+    return head.eval()
+
+
+def random_features(image_index):
+    """detail (B, C_v, H, W), semantic (B, C_l, H / 2, W / 2), queries (N, C_l), image_index (N,)."""
+    n_images = 3
+    detail, semantic = torch.randn(n_images, C_V, H, W), torch.randn(n_images, C_L, H // 2, W // 2)
+    return detail, semantic, torch.randn(len(image_index), C_L), torch.tensor(image_index)
+
+
+def transformer():
+    layer = nn.TransformerDecoderLayer(C, 8, C, dropout=0.1, activation="relu", batch_first=True)
+    return nn.ModuleDict(dict(decoder=nn.TransformerDecoder(layer, 1, norm=nn.LayerNorm(C))))
+
+
+class PlainDecoder(nn.Module):
+    """Fig. 3 of arXiv 2508.04107 in the order and under the names of the authors' code, image repeated."""
+
+    def __init__(self):
+        super().__init__()
+        self.img_llm_down, self.text_down = nn.Linear(C_L, C), nn.Linear(C_L, C)
+        self.ca_layer_v2l, self.ca_layer_vl = transformer(), transformer()
+        self.upsample_adapter_l = DySample(C, scale_factor=2, groups=4)
+        self.text_out_adapter = nn.Linear(3 * C, C)
+        self.conv1 = nn.Sequential(nn.Conv2d(C, SCALE**2, 3, padding=1), nn.BatchNorm2d(SCALE**2), nn.ReLU())
+        self.conv2 = nn.Conv2d(1, 1, 5, padding=2)
+
+    def forward(self, detail, semantic, text):
+        """detail (N, H * W, C), semantic (N, H * W / 4, C_l), text (N, 1, C_l) -> (N, 1, 3 * H, 3 * W)."""
+        semantic = self.img_llm_down(semantic)
+        attended = self.ca_layer_v2l["decoder"](detail, semantic)
+        upsampled = self.upsample_adapter_l(semantic.mT.reshape(-1, C, H // 2, W // 2)).flatten(2).mT
+        fused = self.text_out_adapter(torch.cat([attended, detail, upsampled], dim=-1))
+        tokens = self.ca_layer_vl["decoder"](fused, self.text_down(text))
+        return self.conv2(F.pixel_shuffle(self.conv1(tokens.mT.reshape(-1, C, H, W)), SCALE))
+
+
+@pytest.mark.parametrize("image_index", [[0, 0, 2, 2, 2], [2, 0, 1, 0], [1]])
+def test_equals_computing_everything_per_expression(image_index):
+    head, plain = small_head(), PlainDecoder().eval()
+    state = {name: t for name, t in head.state_dict().items() if not name.startswith("detail_proj")}
+    plain.load_state_dict(head_state_dict_to_official(state, prefix=""))
+    detail, semantic, queries, index = random_features(image_index)
+    logits = head.decode(head.encode(detail, semantic), queries, index)
+    assert logits.shape == (len(image_index), 1, SCALE * H, SCALE * W)
+    projected = torch.einsum("oc,bchw->bhwo", head.detail_proj.weight[:, :, 0, 0], detail)
+    projected = (projected + head.detail_proj.bias).flatten(1, 2)
+    for n, image in enumerate(image_index):
+        expected = plain(projected[image, None], semantic[image, None].flatten(2).mT, queries[n, None, None])
+        torch.testing.assert_close(logits[n, None], expected, rtol=0, atol=1e-5)
+    assert logits.std() > 0.1
+
+
+def test_detail_of_the_heads_width_is_taken_as_it_is():
+    head = small_head(in_channels=[C, C_L])
+    assert not list(head.detail_proj.parameters())
+    detail, semantic = torch.randn(1, C, H, W), torch.randn(1, C_L, H // 2, W // 2)
+    seen = []
+    head.fusion.register_forward_pre_hook(lambda _, inputs: seen.extend(inputs))
+    head.encode(detail, semantic)
+    torch.testing.assert_close(seen[0], detail, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("fusion", ["dsff", "concat", "detail", "semantic"])
+def test_training_reaches_every_parameter(fusion):
+    head = small_head(fusion=fusion).train()
+    detail, semantic, queries, index = random_features([0, 1, 1])
+    leaves = [leaf.requires_grad_() for leaf in (detail, semantic, queries)]
+    logits = head.decode(head.encode(detail, semantic), queries, index)
+    sum(head.mask_loss(logits, torch.rand(3, SCALE * H, SCALE * W) > 0.5).values()).backward()
+    assert [name for name, param in head.named_parameters() if param.grad is None] == []
+    used = [leaf.grad is not None and bool(leaf.grad.any()) for leaf in leaves]
+    assert used == [fusion != "semantic", fusion != "detail", True]
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_no_expression(training):
+    """A batch without targets: zero loss, zero gradients for all parameters, statistics as they were."""
+    head = small_head().train(training)
+    before = head.mask_norm.running_mean.clone(), head.mask_norm.running_var.clone()
+    detail, semantic, queries, index = random_features([0])
+    logits = head.decode(head.encode(detail, semantic), queries[:0], index[:0])
+    assert logits.shape == (0, 1, SCALE * H, SCALE * W)
+    losses = head.mask_loss(logits, torch.zeros(0, 40, 50, dtype=torch.bool))
+    assert {name: loss.item() for name, loss in losses.items()} == dict(loss_bce=0, loss_dice=0)
+    sum(losses.values()).backward()
+    assert all(param.grad is not None and not param.grad.any() for param in head.parameters())
+    torch.testing.assert_close((head.mask_norm.running_mean, head.mask_norm.running_var), before)
+
+
+@pytest.mark.parametrize(
+    ("semantic_width", "parameters"), [(896, 27_831_942), (2048, 30_191_238), (4096, 34_385_542)]
+)
+def test_parameter_counts_of_the_released_sizes(semantic_width, parameters):
+    with torch.device("meta"):
+        head = build(in_channels=[1024, semantic_width])
+    assert sum(param.numel() for param in head.parameters()) == parameters
+
+
+@pytest.mark.parametrize(
+    ("fusion", "millions"), [("detail", 17.56), ("semantic", 21.78), ("concat", 22.83), ("dsff", 34.39)]
+)
+def test_parameter_counts_of_table_4(fusion, millions):
+    with torch.device("meta"):
+        head = build(in_channels=[1024, 4096], fusion=fusion)
+    assert round(sum(param.numel() for param in head.parameters()) / 1e6, 2) == millions
+
+
+def plain_losses(logits, masks):
+    """Eq. 14, 15 with logits and masks (N, H, W): means over pixels and masks."""
+    masks = masks.float()
+    dice = []
+    for probability, mask in zip(logits.sigmoid(), masks, strict=True):
+        dice.append(1 - (2 * (probability * mask).sum() + 1) / (probability.sum() + mask.sum() + 1))
+    return dict(
+        loss_bce=F.binary_cross_entropy_with_logits(logits, masks), loss_dice=torch.stack(dice).mean()
+    )
+
+
+def test_mask_loss_equals_plain_torch():
+    """Masks of many sizes of object, an empty and a full one among them."""
+    logits = 3 * torch.randn(5, 1, 20, 30, generator=torch.Generator().manual_seed(0))
+    masks = torch.zeros(5, 20, 30, dtype=torch.bool)
+    masks[0, 3:9, 4:20] = masks[1, 5, 5] = masks[2] = masks[3, ::2] = True
+    logits.requires_grad_()
+    losses = small_head().mask_loss(logits, masks)
+    expected = plain_losses(logits[:, 0], masks)
+    torch.testing.assert_close(losses, expected, rtol=1e-5, atol=1e-6)
+    gradients = [torch.autograd.grad(sum(found.values()), logits)[0] for found in (losses, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-7)
+
+
+def test_mask_loss_in_closed_form():
+    """Probability 1/2 everywhere on a full mask of 100 pixels, and on an empty one."""
+    masks = torch.tensor([True, False])[:, None, None].expand(2, 10, 10)
+    losses = small_head().mask_loss(torch.zeros(2, 1, 10, 10), masks)
+    assert losses["loss_bce"].item() == pytest.approx(math.log(2))
+    assert losses["loss_dice"].item() == pytest.approx((1 - 101 / 151 + 1 - 1 / 51) / 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_mask_loss_resizes_logits(dtype):
+    logits = torch.randn(2, 1, 8, 12, generator=torch.Generator().manual_seed(0)).to(dtype)
+    masks = torch.zeros(2, 21, 17, dtype=torch.bool)
+    masks[:, 4:15, 2:9] = True
+    losses = small_head().mask_loss(logits, masks)
+    resized = F.interpolate(logits.float(), size=(21, 17), mode="bilinear", align_corners=False)[:, 0]
+    torch.testing.assert_close(losses, plain_losses(resized, masks), rtol=1e-5, atol=1e-6)
+
+
+def segmentor(**kwargs):
+    """mmseg's EncoderDecoder on a small ResNet; of its four maps the head takes those of stride 8 and 32."""
+    torch.manual_seed(0)
+    head = dict(type="DSFFHead", in_channels=[16, 64], in_index=[1, 3], channels=C, num_classes=4)
+    return mmseg.registry.MODELS.build(
+        dict(
+            type="EncoderDecoder",
+            backbone=dict(type="ResNet", depth=18, stem_channels=8, base_channels=8),
+            decode_head=dict(**head, mask_scale=8, semantic_scale=4, dropout=0.0, **kwargs),
+            test_cfg=ConfigDict(mode="whole"),
+        )
+    )
+
+
+def labelled_images():
+    """Two images (3, 64, 96) of original size (50, 70); a corner of the labels is ignored."""
+    labels = torch.randint(4, (2, 1, 64, 96), generator=torch.Generator().manual_seed(1))
+    labels[:, :, :9, :7] = 255
+    metainfo = dict(img_shape=(64, 96), ori_shape=(50, 70), pad_shape=(64, 96))
+    samples = [SegDataSample(metainfo=metainfo, gt_sem_seg=PixelData(data=label)) for label in labels]
+    return torch.randn(2, 3, 64, 96), samples, labels[:, 0]
+
+
+def test_class_queries_ask_for_each_class_in_each_image():
+    head = segmentor().decode_head.eval()
+    maps = [None, torch.randn(2, 16, 8, 12), None, torch.randn(2, 64, 2, 3)]  # unpicked maps are not touched
+    logits = head(maps)
+    assert logits.shape == (2, 4, 64, 96)
+    for image in range(2):
+        encoded = head.encode(maps[1][image, None], maps[3][image, None])
+        for label in range(4):
+            query = head.class_queries.weight[label, None]
+            alone = head.decode(encoded, query, torch.tensor([0]))[0, 0]
+            torch.testing.assert_close(logits[image, label], alone, rtol=0, atol=1e-5)
+    assert logits.std(dim=(0, 1)).mean() > 1e-3
+
+
+def test_encoder_decoder_trains():
+    model = segmentor().train()
+    images, samples, labels = labelled_images()
+    losses = model.loss(images, samples)
+    logits = model(images)
+    valid = labels != 255
+    one_hot = F.one_hot(labels.where(valid, 0), 4).permute(0, 3, 1, 2).float()
+    bce = F.binary_cross_entropy_with_logits(logits, one_hot, reduction="none")
+    assert losses["decode.loss_bce"].item() == pytest.approx((bce * valid[:, None]).mean().item(), rel=1e-4)
+    sum(loss for name, loss in losses.items() if "loss" in name).backward()
+    assert model.decode_head.class_queries.weight.grad.abs().sum(1).min() > 0
+    assert model.backbone.conv1.weight.grad.any()
+    assert [name for name, param in model.named_parameters() if param.grad is None] == []
+
+
+@torch.no_grad()
+def test_encoder_decoder_predicts():
+    model = segmentor().eval()
+    images, samples, _ = labelled_images()
+    logits = F.interpolate(model(images), size=(50, 70), mode="bilinear", align_corners=False)
+    predicted = torch.stack([sample.pred_sem_seg.data for sample in model.predict(images, samples)])
+    assert predicted.shape == (2, 1, 50, 70)
+    torch.testing.assert_close(predicted[:, 0], logits.argmax(1))
+    assert len(predicted.unique()) > 1
+
+
+@pytest.mark.parametrize("fusion", ["dsff", "concat", "detail", "semantic"])
+def test_encoder_decoder_with_each_fusion(fusion):
+    images, samples, _ = labelled_images()
+    losses = segmentor(fusion=fusion).loss(images, samples)
+    assert all(torch.isfinite(loss) for loss in losses.values())
+
+
+def test_unknown_fusion():
+    with pytest.raises(ConfigError, match=r"'add'.*dsff, concat, detail, semantic"):
+        build(in_channels=[C_V, C_L], channels=C, fusion="add")
+
+
+def test_group_norm_keeps_masks_apart():
+    """Unlike with batch norm, a mask in training is that of evaluation, whatever else is asked."""
+    torch.manual_seed(0)
+    sizes = dict(in_channels=[C_V, C_L], channels=C, mask_scale=4, dropout=0.0)
+    head = build(**sizes, norm_cfg=dict(type="GN", num_groups=8))
+    detail, semantic, queries, index = random_features([0, 1, 1])
+    together = head.train().decode(head.encode(detail, semantic), queries, index)
+    alone = head.eval().decode(head.encode(detail, semantic), queries[:1], index[:1])
+    torch.testing.assert_close(together[:1], alone, rtol=0, atol=1e-5)

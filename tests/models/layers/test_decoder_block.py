@@ -1,0 +1,97 @@
+"""DecoderBlock against ``torch.nn.TransformerDecoder``, which the authors' code calls."""
+
+import pytest
+import torch
+from torch import nn
+
+from mmseg_mllm.models.layers import DecoderBlock
+
+C, HEADS, HIDDEN, B, L = 24, 4, 40, 3, 10
+MEMORY_TOKENS = pytest.mark.parametrize("memory_tokens", [1, 2, 7])
+
+
+def torch_name(name):
+    """Name of a tensor of DecoderBlock in ``nn.TransformerDecoder``."""
+    module, rest = name.split(".", 1)
+    torch_module = dict(cross_attn="layers.0.multihead_attn", final_norm="norm")
+    return f"{torch_module.get(module, f'layers.0.{module}')}.{rest}"
+
+
+def make_pair(dropout=0.1):
+    """A DecoderBlock with random weights, norms and biases included, and torch's decoder with the same."""
+    torch.manual_seed(0)
+    block = DecoderBlock(channels=C, num_heads=HEADS, feedforward_channels=HIDDEN, dropout=dropout)
+    with torch.no_grad():
+        for param in block.parameters():
+            param.add_(0.2 * torch.randn_like(param))
+    layer = nn.TransformerDecoderLayer(C, HEADS, HIDDEN, dropout=dropout, activation="relu", batch_first=True)
+    reference = nn.TransformerDecoder(layer, num_layers=1, norm=nn.LayerNorm(C))
+    reference.load_state_dict({torch_name(name): tensor for name, tensor in block.state_dict().items()})
+    return block, reference
+
+
+def make_inputs(memory_tokens):
+    return torch.randn(B, L, C), torch.randn(B, memory_tokens, C)
+
+
+@MEMORY_TOKENS
+def test_equals_torch_in_eval(memory_tokens):
+    block, reference = (module.eval() for module in make_pair())
+    tokens, memory = make_inputs(memory_tokens)
+    out = block(tokens, memory)
+    assert out.shape == (B, L, C)
+    torch.testing.assert_close(out, reference(tokens, memory), rtol=0, atol=1e-5)
+
+
+@MEMORY_TOKENS
+def test_equals_torch_in_training(memory_tokens):
+    """Dropout is drawn at the same places, for each position alone, and in the same order."""
+    block, reference = (module.train() for module in make_pair(dropout=0.3))
+    tokens, memory = make_inputs(memory_tokens)
+    torch.manual_seed(1)
+    out = block(tokens, memory)
+    torch.manual_seed(1)
+    torch.testing.assert_close(out, reference(tokens, memory), rtol=0, atol=1e-5)
+    assert (out - block.eval()(tokens, memory)).abs().mean() > 0.1
+
+
+@MEMORY_TOKENS
+def test_gradients_equal_torch(memory_tokens):
+    block, reference = (module.eval() for module in make_pair())
+    tokens, memory = make_inputs(memory_tokens)
+    upstream = torch.randn(B, L, C)
+    leaves = [(tokens.clone().requires_grad_(), memory.clone().requires_grad_()) for _ in range(2)]
+    for module, (leaf_tokens, leaf_memory) in zip((block, reference), leaves, strict=True):
+        module(leaf_tokens, leaf_memory).backward(upstream)
+    for leaf, expected in zip(*leaves, strict=True):
+        torch.testing.assert_close(leaf.grad, expected.grad, rtol=1e-4, atol=1e-5)
+    expected = {name: param.grad for name, param in reference.named_parameters()}
+    for name, param in block.named_parameters():
+        torch.testing.assert_close(param.grad, expected[torch_name(name)], rtol=1e-4, atol=2e-5, msg=name)
+
+
+def test_single_memory_token_trains_the_value_projection_alone():
+    block = make_pair(dropout=0.0)[0].train()
+    block(*make_inputs(1)).square().sum().backward()
+    query, key, value = block.cross_attn.in_proj_weight.grad.chunk(3)
+    assert not query.any()
+    assert not key.any()
+    assert value.abs().max() > 1e-2
+
+
+@MEMORY_TOKENS
+def test_first_half_serves_many_memories(memory_tokens):
+    block = make_pair()[0].eval()
+    tokens = torch.randn(1, L, C)
+    memories = torch.randn(4, memory_tokens, C)
+    halves = block.attend_memory(block.attend_self(tokens).expand(4, -1, -1), memories)
+    for half, memory in zip(halves, memories, strict=True):
+        torch.testing.assert_close(half, block(tokens, memory[None])[0], rtol=0, atol=1e-5)
+
+
+def test_batch_of_nothing():
+    block = make_pair()[0].train()
+    out = block(torch.zeros(0, L, C), torch.zeros(0, 1, C))
+    out.sum().backward()
+    assert out.shape == (0, L, C)
+    assert all(not param.grad.any() for param in block.parameters())

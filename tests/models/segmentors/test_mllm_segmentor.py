@@ -1,0 +1,141 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers.tiny_model import make_samples
+
+from mmseg_mllm.errors import CheckpointError, ConfigError
+
+EXPRESSIONS = [
+    ["red circle on the left", "the dog", "a small blue star near the top"],
+    ["zebra", "man in a hat"],
+]
+EVERYTHING = ["vision", "projector", "llm", "lm_head"]
+
+
+def one_by_one(segmentor, images, expressions):
+    """(image, samples of one expression) for a plain separate forward each."""
+    for b, texts in enumerate(expressions):
+        for text in texts:
+            yield images[b : b + 1], make_samples([[text]], first_image=b)
+
+
+def test_independent_equals_separate_forwards(build_segmentor, images):
+    segmentor = build_segmentor(trainable=EVERYTHING)
+    together = segmentor(images, make_samples(EXPRESSIONS), mode="tensor")
+    separate = [
+        segmentor(image, sample, mode="tensor")
+        for image, sample in one_by_one(segmentor, images, EXPRESSIONS)
+    ]
+    assert together.std() > 0.1
+    torch.testing.assert_close(together, torch.cat(separate), atol=1e-5, rtol=0)
+
+
+def test_independent_equals_separate_forwards_in_loss_and_gradient(build_segmentor, images, monkeypatch):
+    segmentor = build_segmentor(trainable=EVERYTHING)
+    monkeypatch.setattr("random.choice", lambda options: options[0])
+    names = [name for name, p in segmentor.named_parameters() if p.requires_grad]
+
+    def losses_and_gradients(batches):
+        segmentor.zero_grad()
+        losses = [segmentor(image, samples, mode="loss") for image, samples in batches]
+        means = {key: torch.stack([loss[key] for loss in losses]).mean() for key in losses[0]}
+        sum(means.values()).backward()
+        parameters = dict(segmentor.named_parameters())
+        return means, {n: parameters[n].grad.clone() for n in names if parameters[n].grad is not None}
+
+    together, gradient = losses_and_gradients([(images, make_samples(EXPRESSIONS))])
+    separate, wanted = losses_and_gradients(one_by_one(segmentor, images, EXPRESSIONS))
+    assert set(together) == {"loss_text", "loss_bce", "loss_dice"}
+    for key in together:
+        torch.testing.assert_close(together[key], separate[key], atol=1e-5, rtol=0)
+    assert len(wanted) > 50
+    assert gradient.keys() == wanted.keys()
+    for name in wanted:
+        scale = max(1.0, wanted[name].abs().max().item())
+        torch.testing.assert_close(gradient[name] / scale, wanted[name] / scale, atol=1e-5, rtol=0, msg=name)
+
+
+def test_joint_with_one_expression_is_independent(build_segmentor, images):
+    samples = make_samples([["the dog"], ["zebra"]])
+    outputs = [
+        build_segmentor(protocol=protocol)(images, samples, mode="tensor")
+        for protocol in ("joint", "independent")
+    ]
+    torch.testing.assert_close(*outputs, atol=1e-5, rtol=0)
+
+
+def test_joint_lets_expressions_see_one_another(build_segmentor, images):
+    samples = make_samples(EXPRESSIONS)
+    joint = build_segmentor(protocol="joint")(images, samples, mode="tensor")
+    independent = build_segmentor()(images, samples, mode="tensor")
+    assert (joint - independent).abs().max() > 0.01
+
+
+def test_predict_resizes_probabilities_to_the_original_size(build_segmentor, images):
+    segmentor = build_segmentor()
+    samples = segmentor(images, make_samples(EXPRESSIONS), mode="predict")
+    logits = segmentor(images, make_samples(EXPRESSIONS), mode="tensor")
+    first = 0
+    for sample, texts in zip(samples, EXPRESSIONS, strict=True):
+        for k in range(len(texts)):
+            probability = logits[first + k].sigmoid()[None]
+            wanted = F.interpolate(probability, sample.ori_shape, mode="bilinear")[0, 0] >= 0.5
+            assert torch.equal(sample.pred_instances.masks[k], wanted)
+        first += len(texts)
+        assert sample.protocol == "independent, forced"
+        assert torch.equal(sample.pred_instances.rejected, sample.pred_instances.scores < 0)
+
+
+def test_score_compares_seg_with_rej_before_the_slot(build_segmentor, images):
+    """Against a plain forward of the whole HF model over one ordinary conversation."""
+    segmentor = build_segmentor()
+    backbone = segmentor.backbone
+    sample = segmentor(images[:1], make_samples([["the dog"]]), mode="predict")[0]
+    question, answer = segmentor.prompt.branch(["the dog"])
+    text = segmentor.prompt.prefix() + question + answer
+    tokenizer = backbone.tokenizer.tokenizer
+    ids = tokenizer(text.replace("<IMG_CONTEXT>", "<IMG_CONTEXT>" * 4), add_special_tokens=False).input_ids
+    backbone.model.config.image_token_id = backbone.model.model.config.image_token_id = (
+        backbone.tokenizer.image_id
+    )
+    logits = backbone.model(input_ids=torch.tensor([ids]), pixel_values=images[:1]).logits[0]
+    slot = ids.index(backbone.tokenizer.seg_id)
+    wanted = logits[slot - 1, backbone.tokenizer.seg_id] - logits[slot - 1, backbone.tokenizer.rej_id]
+    torch.testing.assert_close(sample.pred_instances.scores[0], wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_expressions_without_target_are_told_apart_and_have_no_mask_loss(
+    build_segmentor, images, monkeypatch
+):
+    monkeypatch.setattr("random.choice", lambda options: options[0])
+    segmentor = build_segmentor()
+    with_none = make_samples([["dog", "cat"], ["zebra"]], has_target=[[True, False], [True]])
+    losses = segmentor(images, with_none, mode="loss")
+    without = make_samples([["dog"], ["zebra"]])
+    wanted = segmentor(images, without, mode="loss")
+    torch.testing.assert_close(losses["loss_dice"], wanted["loss_dice"], atol=1e-5, rtol=0)
+    features = segmentor.extract_feat(images, with_none, supervised=True)
+    assert len(features.queries) == 3
+
+
+def test_a_batch_without_any_target_trains(build_segmentor, images):
+    segmentor = build_segmentor(trainable=EVERYTHING)
+    samples = make_samples([["dog"], ["zebra"]], has_target=[[False], [False]])
+    losses = segmentor(images, samples, mode="loss")
+    assert losses["loss_bce"] == losses["loss_dice"] == 0
+    sum(losses.values()).backward()
+
+
+def test_unknown_protocol_and_prompt_are_refused(build_segmentor):
+    with pytest.raises(ConfigError, match=r"unknown protocol 'all'.*independent, joint"):
+        build_segmentor(protocol="all")
+
+
+def test_checkpoint_of_another_model_is_refused(build_segmentor):
+    segmentor = build_segmentor()
+    state = segmentor.state_dict()
+    state["decode_head.query_proj.weight"] = torch.zeros(3, 3)
+    del state["decode_head.mask_out.bias"]
+    with pytest.raises(CheckpointError, match=r"query_proj.weight has shape \(3, 3\).*mask_out.bias"):
+        segmentor.load_state_dict(state)
+    segmentor.load_state_dict(build_segmentor().state_dict())

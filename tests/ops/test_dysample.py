@@ -1,0 +1,217 @@
+import json
+from pathlib import Path
+
+import mmcv.cnn
+import mmengine.registry
+import numpy as np
+import pytest
+import torch
+
+from mmseg_mllm.ops import DySample, dysample
+
+GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
+GOLDEN_FILES = (GOLDEN / "dysample.json", GOLDEN / "dysample.npz")
+HAS_GOLDEN = all(path.is_file() for path in GOLDEN_FILES)
+NO_GOLDEN = pytest.mark.skipif(
+    not HAS_GOLDEN, reason=f"reference data {GOLDEN}/dysample.{{json,npz}} is absent"
+)
+CASES = json.loads(GOLDEN_FILES[0].read_text())["cases"] if HAS_GOLDEN else [dict(case="absent")]
+
+
+@pytest.fixture(scope="module")
+def golden():
+    with np.load(GOLDEN_FILES[1]) as arrays:
+        yield arrays
+
+
+def randomise(module, std=0.3):
+    """Offsets of about a pixel: the initial ones are nearly zero and would hide mistakes."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for param in module.parameters():
+            param.normal_(std=std)
+    return module
+
+
+@NO_GOLDEN
+def test_golden_cases_complete(golden):
+    assert {key.split("/")[0] for key in golden.files} == {case["case"] for case in CASES}
+
+
+@NO_GOLDEN
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["case"])
+def test_golden(case, golden):
+    module = DySample(
+        case["in_channels"],
+        scale_factor=case["scale"],
+        style=case["style"],
+        groups=case["groups"],
+        dyscope=case["dyscope"],
+    )
+    prefix = f"{case['case']}/state/"
+    state = {
+        k.removeprefix(prefix): torch.from_numpy(golden[k]) for k in golden.files if k.startswith(prefix)
+    }
+    # The positions are a constant, so those of a fresh module must equal the stored ones.
+    torch.testing.assert_close(module.init_pos, state["init_pos"], rtol=0, atol=0)
+    module.load_state_dict(state, strict=True)
+    for h, w in case["sizes"]:
+        x = torch.from_numpy(golden[f"{case['case']}/in{h}x{w}"])
+        expected = torch.from_numpy(golden[f"{case['case']}/out{h}x{w}"])
+        torch.testing.assert_close(module(x), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+@pytest.mark.parametrize("style", ["lp", "pl"])
+@pytest.mark.parametrize("dyscope", [False, True])
+def test_zero_offset_is_bilinear(scale, style, dyscope):
+    module = DySample(144, scale_factor=scale, style=style, groups=3, dyscope=dyscope)
+    torch.nn.init.zeros_(module.offset.weight)
+    x = torch.randn(2, 144, 5, 7)
+    expected = torch.nn.functional.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(module(x), expected, rtol=0, atol=1e-5)
+
+
+def test_offset_layout_on_linear_ramps():
+    """Bilinear interpolation of a*x + b*y is exact, so the output tells which position was sampled."""
+    B, G, s, H, W = 2, 2, 3, 4, 7
+    slopes = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, -1.0], [-0.5, 3.0]], dtype=torch.float64)  # (C, 2)
+    C = len(slopes)
+    xs, ys = torch.arange(W, dtype=torch.float64), torch.arange(H, dtype=torch.float64)[:, None]
+    x = torch.stack([a * xs + b * ys for a, b in slopes]).expand(B, C, H, W)
+    torch.manual_seed(0)
+    offset = 1.5 * torch.randn(B, 2, G, s, s, H, W, dtype=torch.float64)
+    out = dysample(x, offset.reshape(B, -1, H, W), scale_factor=s, groups=G)
+    for i in range(s):
+        for j in range(s):
+            px = (xs + offset[:, 0, :, i, j]).clamp(0, W - 1)
+            py = (ys + offset[:, 1, :, i, j]).clamp(0, H - 1)
+            for c, (a, b) in enumerate(slopes):
+                g = c // (C // G)
+                expected = a * px[:, g] + b * py[:, g]
+                torch.testing.assert_close(out[:, c, i::s, j::s], expected)
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+@pytest.mark.parametrize("style", ["lp", "pl"])
+@pytest.mark.parametrize("dyscope", [False, True])
+def test_gradcheck_module(scale, style, dyscope):
+    channels = 2 * scale**2
+    module = DySample(channels, scale_factor=scale, style=style, groups=2, dyscope=dyscope)
+    module = randomise(module).double()
+    x = torch.randn(2, channels, 2, 3, dtype=torch.float64, requires_grad=True)
+    params = dict(module.named_parameters())
+
+    def call(x, *values):
+        return torch.func.functional_call(module, dict(zip(params, values, strict=True)), (x,))
+
+    assert torch.autograd.gradcheck(call, (x, *params.values()), fast_mode=True)
+
+
+def test_gradcheck_function():
+    torch.manual_seed(0)
+    x = torch.randn(2, 4, 2, 3, dtype=torch.float64, requires_grad=True)
+    offset = torch.randn(2, 2 * 2 * 4, 2, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, o: dysample(x, o, scale_factor=2, groups=2), (x, offset))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_sampling_in_low_precision(dtype):
+    """Coordinates rounded to bfloat16 are up to a fifth of a pixel off at this width."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 8, 5, 200).to(dtype)
+    offset = 0.5 * torch.randn(2, 2 * 4 * 4, 5, 200)
+    out = dysample(x, offset, scale_factor=2, groups=4)
+    assert out.dtype == dtype
+    # The same float32 computation, rounded once at the end.
+    assert torch.equal(out, dysample(x.float(), offset, scale_factor=2, groups=4).to(dtype))
+
+
+@pytest.mark.parametrize("dyscope", [False, True])
+@pytest.mark.parametrize("style", ["lp", "pl"])
+@pytest.mark.parametrize("mode", ["bf16", "fp16", "autocast"])
+def test_module_in_low_precision(mode, style, dyscope):
+    dtype = torch.float16 if mode == "fp16" else torch.bfloat16
+    module = randomise(DySample(16, style=style, dyscope=dyscope), std=0.1)
+    # Weights and input that low precision holds exactly: what differs is the arithmetic only.
+    module.to(dtype).float()
+    x = torch.randn(2, 16, 4, 200).to(dtype).float()
+    with torch.no_grad():
+        expected = module(x)
+        if mode == "autocast":
+            with torch.autocast("cpu", dtype=dtype):
+                offset, out = module.predict_offset(x), module(x)
+            assert out.dtype == torch.float32
+        else:
+            low = module.to(dtype)
+            offset, out = low.predict_offset(x.to(dtype)), low(x.to(dtype))
+            assert out.dtype == dtype
+    assert offset.dtype == torch.float32
+    # Rounded offsets (2^-9 of a value around 0.3 pixels) and a rounded output, not rounded coordinates.
+    assert (out.float() - expected).abs().max() < 0.03
+
+
+def test_compiles_as_one_graph():
+    module = randomise(DySample(16, style="pl", dyscope=True))
+    compiled = torch.compile(module, backend="eager", fullgraph=True, dynamic=True)
+    for size in [(3, 5), (4, 7)]:
+        x = torch.randn(2, 16, *size)
+        torch.testing.assert_close(compiled(x), module(x))
+
+
+def test_initial_state():
+    module = DySample(64, dyscope=True)
+    assert set(module.state_dict()) == {"offset.weight", "offset.bias", "scope.weight", "init_pos"}
+    assert 5e-4 < module.offset.weight.std() < 2e-3
+    assert not module.offset.bias.any()
+    assert not module.scope.weight.any()
+
+
+@pytest.mark.parametrize("scope", [None, "mmseg"])
+def test_build_upsample_layer(scope):
+    if scope:
+        pytest.importorskip("mmseg")
+    cfg = dict(type="DySample", in_channels=32, scale_factor=4, style="pl", groups=2, dyscope=True)
+    with mmengine.registry.DefaultScope.overwrite_default_scope(scope):
+        module = mmcv.cnn.build_upsample_layer(cfg)
+    assert type(module) is DySample
+    assert module(torch.randn(1, 32, 3, 2)).shape == (1, 32, 12, 8)
+    assert (
+        type(mmcv.cnn.build_upsample_layer(dict(type="DySample", scale_factor=2), in_channels=32)) is DySample
+    )
+
+
+def test_found_from_mmseg_registry():
+    registry = pytest.importorskip("mmseg.registry").MODELS
+    assert registry.get("DySample") is DySample
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "match"),
+    [
+        (dict(in_channels=8, style="lpl"), "style must be"),
+        (dict(in_channels=8, groups=3), "divisible by groups"),
+        (dict(in_channels=12, style="pl", scale_factor=4), "divisible by scale_factor"),
+        (dict(in_channels=8, scale_factor=1.5), "scale_factor must be a positive integer"),
+        (dict(in_channels=8, scale_factor=0), "scale_factor must be a positive integer"),
+        (dict(in_channels=8, groups=0), "groups must be a positive integer"),
+        (dict(in_channels=0), "in_channels must be a positive integer"),
+    ],
+)
+def test_bad_module_arguments(kwargs, match):
+    with pytest.raises(ValueError, match=match):
+        DySample(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("channels", "offset_shape", "match"),
+    [
+        (6, (2, 32, 3, 5), "divisible by groups"),
+        (8, (2, 16, 3, 5), "offset must be of shape"),
+        (8, (2, 32, 5, 3), "offset must be of shape"),
+        (8, (1, 32, 3, 5), "offset must be of shape"),
+    ],
+)
+def test_bad_function_arguments(channels, offset_shape, match):
+    with pytest.raises(ValueError, match=match):
+        dysample(torch.zeros(2, channels, 3, 5), torch.zeros(offset_shape), scale_factor=2, groups=4)

@@ -1,0 +1,90 @@
+"""Test a model: python tools/test.py CONFIG CHECKPOINT [--out PRED.json] [--show-dir DIR] [--protocol NAME]"""
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import mmseg_mllm  # noqa: F401
+from mmengine.config import DictAction
+from mmengine.dist import is_main_process
+from rich.console import Console
+
+from mmseg_mllm.engine.config import load_config, test_datasets
+from mmseg_mllm.engine.runner import build_runner, run_tool
+from mmseg_mllm.errors import CheckpointError
+from mmseg_mllm.evaluation import RESMetric
+from mmseg_mllm.evaluation.report import table
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Test a model.")
+    parser.add_argument("config", help="config file")
+    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument("--work-dir", help="where the log goes; work_dirs/CONFIG by default")
+    parser.add_argument("--out", help="write the predicted masks to this JSON file, as COCO RLE")
+    parser.add_argument("--show-dir", help="write pictures of some predictions to this folder")
+    parser.add_argument("--show-num", type=int, default=12, help="how many pictures (default 12)")
+    parser.add_argument("--split", nargs="+", help="splits to test instead of the config's")
+    parser.add_argument("--protocol", help="how expressions are asked instead of the config's way")
+    parser.add_argument(
+        "--shuffle-expressions",
+        action="store_true",
+        help="control: also score each mask against the target of the image's next object",
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        help="settings that override the config, as key=value; data_root=DIR moves all datasets",
+    )
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    config = load_config(args.config, args.cfg_options)
+    if not Path(args.checkpoint).is_file():
+        raise CheckpointError(f"{args.checkpoint}: no such checkpoint")
+    config.launcher = args.launcher
+    config.load_from = args.checkpoint
+    config.work_dir = args.work_dir or config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
+    if args.protocol:
+        config.model.protocol = args.protocol
+    if args.split:
+        for dataset in test_datasets(config):
+            dataset.split = args.split
+    config.test_evaluator = [
+        dict(type="RESMetric", rotate_expressions=args.shuffle_expressions),
+        *([dict(type="DumpMasks", out_file=args.out)] if args.out else []),
+    ]
+    pictures = dict(type="ReferringVisualizationHook", out_dir=args.show_dir, num_images=args.show_num)
+    config.custom_hooks = [*config.get("custom_hooks", []), pictures]
+    runner = build_runner(config)
+    runner.test()
+    if is_main_process():
+        report(runner, args)
+
+
+def report(runner, args: argparse.Namespace) -> None:
+    """One table, and where the files are."""
+    console = Console()
+    metric = next(m for m in runner.test_loop.evaluator.metrics if isinstance(m, RESMetric))
+    command = shlex.join(["python", *sys.argv])
+    console.print(table(metric.rows, caption=f"made by: {command}"))
+    if args.shuffle_expressions:
+        console.print(
+            "cIoU rotated: the control with each expression scored against the next object's target"
+        )
+    for what, path in (("masks", args.out), ("pictures", args.show_dir)):
+        if path:
+            console.print(f"{what}: {path}", highlight=False)
+
+
+if __name__ == "__main__":
+    run_tool(main)

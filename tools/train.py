@@ -1,0 +1,58 @@
+"""Train a model: python tools/train.py CONFIG [--work-dir DIR] [--resume [CKPT]] [--cfg-options KEY=VALUE ...]"""
+
+import argparse
+import os
+from pathlib import Path
+
+import mmseg_mllm  # noqa: F401
+from mmengine.config import DictAction
+
+from mmseg_mllm.engine.config import fit_effective_batch, load_config
+from mmseg_mllm.engine.runner import build_runner, run_tool
+from mmseg_mllm.errors import CheckpointError
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train a model.")
+    parser.add_argument("config", help="config file")
+    parser.add_argument("--work-dir", help="where logs and checkpoints go; work_dirs/CONFIG by default")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        help="go on from this checkpoint, or without a value from the last one in the work dir",
+    )
+    parser.add_argument("--amp", action="store_true", help="mixed precision in bfloat16")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        help="settings that override the config, as key=value; data_root=DIR moves all datasets",
+    )
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    config = load_config(args.config, args.cfg_options)
+    config.launcher = args.launcher
+    config.work_dir = args.work_dir or config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
+    if args.amp:
+        config.optim_wrapper.update(type="AmpOptimWrapper", dtype="bfloat16")
+    if args.resume is not None:
+        config.resume = True
+        if args.resume != "auto":
+            if not Path(args.resume).is_file():
+                raise CheckpointError(f"{args.resume}: no such checkpoint to resume from")
+            config.load_from = args.resume
+    processes = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", 1)))
+    fit_effective_batch(config, processes=1 if args.launcher == "none" else processes)
+    build_runner(config).train()
+
+
+if __name__ == "__main__":
+    run_tool(main)
