@@ -6,11 +6,11 @@ import shlex
 import sys
 from pathlib import Path
 
-import mmseg_mllm  # noqa: F401
 from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 from rich.console import Console
 
+import mmseg_mllm  # noqa: F401
 from mmseg_mllm.engine.config import load_config, test_datasets
 from mmseg_mllm.engine.runner import build_runner, run_tool
 from mmseg_mllm.errors import CheckpointError

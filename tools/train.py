@@ -4,9 +4,9 @@ import argparse
 import os
 from pathlib import Path
 
-import mmseg_mllm  # noqa: F401
 from mmengine.config import DictAction
 
+import mmseg_mllm  # noqa: F401
 from mmseg_mllm.engine.config import fit_effective_batch, load_config
 from mmseg_mllm.engine.runner import build_runner, run_tool
 from mmseg_mllm.errors import CheckpointError

@@ -1,20 +1,20 @@
-custom_imports = dict(imports=['mmseg_mllm'], allow_failed_imports=False)
-default_scope = 'mmseg'
+custom_imports = dict(imports=["mmseg_mllm"], allow_failed_imports=False)
+default_scope = "mmseg"
 env_cfg = dict(
     cudnn_benchmark=True,
-    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'),
+    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
+    dist_cfg=dict(backend="nccl"),
 )
 default_hooks = dict(
-    timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
-    param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=5000, max_keep_ckpts=3),
-    sampler_seed=dict(type='DistSamplerSeedHook'),
-    progress=dict(type='ProgressHook'),
+    timer=dict(type="IterTimerHook"),
+    logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=5000, max_keep_ckpts=3),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+    progress=dict(type="ProgressHook"),
 )
 log_processor = dict(by_epoch=False)
-log_level = 'INFO'
+log_level = "INFO"
 randomness = dict(seed=0)
 load_from = None
 resume = False

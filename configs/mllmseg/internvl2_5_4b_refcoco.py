@@ -1,7 +1,7 @@
 _base_ = [
-    '../_base_/models/internvl_4b.py',
-    '../_base_/datasets/refcoco_family.py',
-    '../_base_/schedules/mllmseg_50k.py',
-    '../_base_/default_runtime.py',
+    "../_base_/models/internvl_4b.py",
+    "../_base_/datasets/refcoco_family.py",
+    "../_base_/schedules/mllmseg_50k.py",
+    "../_base_/default_runtime.py",
 ]
-model = dict(backbone=dict(pretrained='pretrained/InternVL2_5-4B-hf'))
+model = dict(backbone=dict(pretrained="pretrained/InternVL2_5-4B-hf"))

@@ -9,19 +9,33 @@ from mmengine.dist import get_dist_info
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-from mmseg_mllm.compat import init_cpu_process_group, quiet_upstream, wrap_for_cpu_processes
+from mmseg_mllm.compat import (
+    drop_mmengine_self_deprecations,
+    init_cpu_process_group,
+    quiet_upstream,
+    wrap_for_cpu_processes,
+)
 from mmseg_mllm.errors import MMSegMLLMError
+from mmseg_mllm.models.checkpoints import readable
 
 
 class QuietRunner(Runner):
-    """mmengine's Runner whose log goes to the file; the console gets warnings only."""
+    """mmengine's Runner whose log goes to the file; the console gets warnings only.
+
+    A checkpoint that can't be read ends in a ``CheckpointError``.
+    """
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
             if type(handler) is logging.StreamHandler:
                 handler.setLevel(logging.WARNING)
+                handler.addFilter(drop_mmengine_self_deprecations)
         return logger
+
+    def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
+        with readable(filename):
+            return super().load_checkpoint(filename, *args, **kwargs)
 
 
 def build_runner(config: Config) -> QuietRunner:

@@ -1,4 +1,8 @@
-"""Telling a checkpoint of another model before it is half loaded."""
+"""Checkpoints: a broken file or one of another model is told before anything is half loaded."""
+
+import contextlib
+import pickle
+from collections.abc import Iterator
 
 from torch import nn
 
@@ -36,3 +40,20 @@ def check_state_dict(module: nn.Module, state_dict: dict, prefix: str, *args) ->
             f"the checkpoint is not one of this config: {'. '.join(problems)}. Use the config that it was "
             "trained with"
         )
+
+
+@contextlib.contextmanager
+def readable(path: str) -> Iterator[None]:
+    """Say of a checkpoint file that can't be read that it can't be, whatever the reader raised.
+
+    Raises:
+        CheckpointError: the file is absent, cut off, no checkpoint, or a pickle of more than weights, which
+            is not loaded since it could run code.
+    """
+    try:
+        yield
+    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"{path}: not a checkpoint that can be read safely ({reason}); copy it again, or use an older one"
+        ) from error

@@ -8,7 +8,7 @@ from .shapes import outline_coverage, outline_window, shape_outline
 from .vocabulary import HELD_OUT_SORTED, ORDINARY, SIZES, place_holds, place_of, scene_rng
 
 _SIDES = (96, 112, 128)  # pixels
-_DIAMETERS = {"small": (0.195, 0.22), "large": (0.335, 0.38)}  # shares of the shorter image side
+_DIAMETERS = {"small": (0.23, 0.26), "large": (0.36, 0.41)}  # shares of the shorter image side
 _CELL_REACH = 0.11  # an object's centre stays this close to its cell's centre (cells reach 0.167)
 _MAX_TURN = 0.14  # radians
 _MIN_VISIBLE = 0.6  # share of an object's pixels that must not be hidden

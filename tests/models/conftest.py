@@ -1,10 +1,11 @@
 from collections.abc import Callable
 
-import mmseg_mllm  # noqa: F401
 import pytest
 import torch
 from helpers.tiny_model import IMAGE_SIZE, tiny_config
 from mmseg.registry import MODELS
+
+import mmseg_mllm  # noqa: F401
 
 
 @pytest.fixture

@@ -1,14 +1,15 @@
 # InternVL with the DSFF decoder of MLLMSeg. The head's input sizes follow from the backbone.
 model = dict(
-    type='MLLMSegmentor',
+    type="MLLMSegmentor",
     data_preprocessor=dict(
-        type='ImgDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
-    prompt='mllmseg',
-    protocol='independent',
+        type="ImgDataPreprocessor", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]
+    ),
+    prompt="mllmseg",
+    protocol="independent",
     backbone=dict(
-        type='MLLMBackbone',
+        type="MLLMBackbone",
         arch=dict(
-            model_type='internvl',
+            model_type="internvl",
             downsample_ratio=0.5,
             tie_word_embeddings=False,
             vision_config=dict(
@@ -18,10 +19,14 @@ model = dict(
                 intermediate_size=4096,
                 attention_bias=True,
                 image_size=448,
-                patch_size=14),
-            text_config=dict(max_position_embeddings=32768)),
+                patch_size=14,
+            ),
+            text_config=dict(max_position_embeddings=32768),
+        ),
         lora=dict(r=64, lora_alpha=128, lora_dropout=0.05),
-        trainable=['llm_norm'],
-        dtype='bfloat16',
-        gradient_checkpointing=True),
-    decode_head=dict(type='DSFFHead', channels=1024, fusion='dsff'))
+        trainable=["llm_norm"],
+        dtype="bfloat16",
+        gradient_checkpointing=True,
+    ),
+    decode_head=dict(type="DSFFHead", channels=1024, fusion="dsff"),
+)

@@ -10,6 +10,9 @@ from mmseg.registry import HOOKS
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+BAR_INTERVAL = 0.5
+"""Seconds between updates of a progress bar."""
+
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
@@ -52,8 +55,8 @@ class ProgressHook(Hook):
         self._step("val", batch_idx + 1, len(runner.val_dataloader))
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        figures = [f"{key} {value:.2f}" for key, value in (metrics or {}).items() if key.endswith("IoU")]
-        self.console.print(f"val   after {runner.iter} iterations: {', '.join(figures)}", highlight=False)
+        figures = [f"{key} {value:.2f}" for key, value in (metrics or {}).items() if key.endswith("cIoU")]
+        self._print(f"val   after {runner.iter} iterations: {', '.join(figures)}")
 
     def after_val(self, runner) -> None:
         self._end("val")
@@ -91,10 +94,7 @@ class ProgressHook(Hook):
         self._tasks[name] = self._progress.add_task(name, total=total, completed=done, note="")
 
     def _due(self, name: str, *, done: int) -> bool:
-        if self._progress is not None:
-            interval = 0.5
-        else:
-            interval = self.line_interval
+        interval = self.line_interval if self._progress is None else BAR_INTERVAL
         return time.monotonic() - self._last_line >= interval and done > self._start[name][1]
 
     def _show(self, name: str, *, done: int, total: int, note: str) -> None:
@@ -105,7 +105,10 @@ class ProgressHook(Hook):
         since, first = self._start[name]
         left = (self._last_line - since) / (done - first) * (total - done)
         left_text = datetime.timedelta(seconds=round(left))
-        self.console.print(f"{name:5} {done}/{total}  {note}  {left_text} left", highlight=False)
+        self._print(f"{name:5} {done}/{total}  {note}  {left_text} left")
+
+    def _print(self, line: str) -> None:
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     def _end(self, name: str) -> None:
         if self._progress is None:

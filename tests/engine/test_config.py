@@ -1,0 +1,65 @@
+import pytest
+from mmengine.config import Config
+
+from mmseg_mllm.engine.config import fit_effective_batch, load_config
+from mmseg_mllm.errors import ConfigError
+
+
+def plan(*, effective, most):
+    return Config(
+        dict(
+            effective_batch_size=effective,
+            train_dataloader=dict(batch_size=most),
+            optim_wrapper=dict(),
+            train_cfg=dict(max_iters=100, val_interval=10),
+            default_hooks=dict(checkpoint=dict(interval=20)),
+            param_scheduler=[dict(begin=0, end=5), dict(begin=5, end=100)],
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("effective", "most", "processes", "batch", "rounds"),
+    [
+        (32, 8, 4, 8, 1),
+        (32, 8, 8, 4, 1),
+        (32, 8, 2, 8, 2),
+        (32, 8, 1, 8, 4),
+        (12, 5, 1, 4, 3),
+        (6, 8, 2, 3, 1),
+    ],
+)
+def test_effective_batch_stays(effective, most, processes, batch, rounds):
+    config = plan(effective=effective, most=most)
+    fit_effective_batch(config, processes=processes)
+    assert config.train_dataloader.batch_size == batch
+    assert config.optim_wrapper.get("accumulative_counts", 1) == rounds
+    assert batch * rounds * processes == effective
+    assert config.train_cfg.max_iters == 100 * rounds
+    assert config.train_cfg.val_interval == 10 * rounds
+    assert config.default_hooks.checkpoint.interval == 20 * rounds
+    assert [s["end"] for s in config.param_scheduler] == [5 * rounds, 100 * rounds]
+
+
+def test_effective_batch_that_cant_be_shared():
+    with pytest.raises(ConfigError, match="effective_batch_size=7 can't be shared evenly by 2 processes"):
+        fit_effective_batch(plan(effective=7, most=8), processes=2)
+
+
+def test_no_effective_batch_leaves_all_as_it_is():
+    config = plan(effective=None, most=8)
+    fit_effective_batch(config, processes=3)
+    assert config.train_dataloader.batch_size == 8
+
+
+def test_data_root_moves_every_dataset():
+    config = load_config("configs/mllmseg/internvl2_5_8b_refcoco.py", dict(data_root="elsewhere"))
+    roots = [d.data_root for d in config.train_dataloader.dataset.datasets]
+    roots += [d.data_root for d in config.test_dataloader.dataset.datasets]
+    assert {*roots, config.val_dataloader.dataset.data_root} == {"elsewhere"}
+    assert len(roots) == 6
+
+
+def test_config_absent():
+    with pytest.raises(ConfigError, match=r"nothing\.py: no such config file"):
+        load_config("nothing.py")

@@ -1,0 +1,44 @@
+from types import SimpleNamespace
+
+import torch
+from rich.console import Console
+
+from mmseg_mllm.engine.hooks import ProgressHook
+
+
+def run(hook, *, total, monkeypatch, seconds_per_iter):
+    """Drive a training of ``total`` steps on a clock of our own."""
+    clock = iter(range(10**6))
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    runner = SimpleNamespace(max_iters=total, iter=0)
+    hook.before_train(runner)
+    for step in range(total):
+        runner.iter = step
+        now[0] = (next(clock) + 1) * seconds_per_iter
+        hook.after_train_iter(runner, step, outputs=dict(loss=torch.tensor(0.5)))
+    hook.after_train(runner)
+
+
+def test_lines_with_the_time_left_where_there_is_no_terminal(monkeypatch):
+    hook = ProgressHook(line_interval=10)
+    hook.console = Console(width=80, force_terminal=False)
+    with hook.console.capture() as captured:
+        run(hook, total=40, monkeypatch=monkeypatch, seconds_per_iter=2.0)
+    lines = captured.get().splitlines()
+    assert lines[0] == "train 5/40  loss 0.500  0:01:10 left"
+    assert len(lines) == 8
+    assert lines[-1].endswith("0:00:00 left")
+
+
+def test_a_bar_on_a_terminal(monkeypatch):
+    hook = ProgressHook()
+    hook.console = Console(width=80, force_terminal=True, force_interactive=False)
+    with hook.console.capture() as captured:
+        run(hook, total=5, monkeypatch=monkeypatch, seconds_per_iter=1.0)
+    assert "5/5" in captured.get()
+
+
+def test_only_the_main_process_speaks(monkeypatch):
+    monkeypatch.setattr("mmseg_mllm.engine.hooks.progress_hook.is_main_process", lambda: False)
+    assert ProgressHook().console.quiet

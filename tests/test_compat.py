@@ -1,0 +1,56 @@
+import importlib.util
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+import mmseg_mllm  # noqa: F401
+
+
+def run(code: str) -> str:
+    """Output of a fresh interpreter: what counts here happens at the first import."""
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_mmseg_models_import_and_mmcv_lite_stays_lite():
+    out = run("""
+        import importlib.util
+        full = importlib.util.find_spec('mmcv._ext') is not None
+        import mmseg_mllm, sys
+        import mmseg.models
+        from mmengine.utils.dl_utils.misc import mmcv_full_available
+        print(mmcv_full_available() == full, ('mmcv._ext' in sys.modules) <= full)
+    """)
+    assert out == "True True"
+
+
+def test_a_compiled_op_that_is_called_says_what_is_missing():
+    if importlib.util.find_spec("mmcv._ext") is not None:
+        pytest.skip("full mmcv is installed: its ops are compiled")
+    from mmcv.ops import nms
+
+    with pytest.raises(RuntimeError, match=r"compiled op 'nms' of mmcv.*mmcv-lite"):
+        nms(torch.rand(3, 4), torch.rand(3), 0.5)
+
+
+def test_import_downloads_nothing_and_registers_with_mmseg():
+    out = run("""
+        import socket
+        def refuse(*args): raise OSError('no network in this test')
+        socket.socket.connect = refuse
+        import mmseg_mllm
+        from mmseg.registry import DATASETS, METRICS, MODELS
+        names = [MODELS.get(n) for n in ('MLLMSegmentor', 'MLLMBackbone', 'DSFFHead', 'DySample')]
+        names += [DATASETS.get(n) for n in ('RefCOCODataset', 'GRefCOCODataset')] + [METRICS.get('RESMetric')]
+        print(' '.join(c.__module__.split('.')[0] for c in names))
+    """)
+    assert out.split() == ["mmseg_mllm"] * 7
