@@ -3,15 +3,17 @@
 import contextlib
 import importlib.util
 import logging
+import pickle
 import sys
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import numpy as np
 import torch
 import transformers
+from mmengine.logging.history_buffer import HistoryBuffer
 
 
 class _MissingOps(types.ModuleType):
@@ -51,17 +53,23 @@ def import_mmcv_ops_without_binaries() -> None:
 def allow_mmengine_checkpoint_classes() -> None:
     """Let ``torch.load(weights_only=True)`` read what mmengine 0.10.7 stores beside the weights.
 
-    Its message hub keeps ``HistoryBuffer`` objects made of NumPy arrays and scalars; torch >= 2.6 refuses
-    them by default. Exactly these classes are allowed, and weights_only stays on. Can go when mmengine
-    stores plain containers.
+    Its message hub keeps ``HistoryBuffer`` objects made of NumPy arrays and scalars, with their statistics
+    methods; torch >= 2.6 refuses them by default. Exactly these are allowed, and weights_only stays on. Can
+    go when mmengine stores plain containers.
     """
-    from mmengine.logging.history_buffer import HistoryBuffer
-
     core = np._core if hasattr(np, "_core") else np.core
     dtypes = {type(np.dtype(name)) for name in ("bool", "int32", "int64", "float32", "float64")}
     torch.serialization.add_safe_globals(
         [HistoryBuffer, np.ndarray, np.dtype, core.multiarray._reconstruct, core.multiarray.scalar, *dtypes]
     )
+    # The pickle fetches the methods with getattr; what it gets under that name can fetch nothing else.
+    torch.serialization.add_safe_globals([(_history_statistic, "builtins.getattr")])
+
+
+def _history_statistic(owner: type, name: str) -> Callable:
+    if owner is not HistoryBuffer or name not in ("min", "max", "current", "mean"):
+        raise pickle.UnpicklingError(f"the checkpoint asks for {owner!r}.{name}, which is not a weight")
+    return getattr(HistoryBuffer, name)
 
 
 def init_cpu_process_group(launcher: str) -> None:

@@ -1,4 +1,4 @@
-"""Test a model: python tools/test.py CONFIG CHECKPOINT [--out PRED.json] [--show-dir DIR] [--protocol NAME]"""
+"""Test a model: python tools/test.py CONFIG CHECKPOINT [--out PRED.json] [--show-dir DIR]."""
 
 import argparse
 import os
@@ -73,17 +73,19 @@ def main() -> None:
 
 def report(runner, args: argparse.Namespace) -> None:
     """One table, and where the files are."""
-    console = Console()
+    # A pipe has no width of its own, and a table must not be squeezed into 80 columns.
+    console = Console(width=None if sys.stdout.isatty() else 160)
     metric = next(m for m in runner.test_loop.evaluator.metrics if isinstance(m, RESMetric))
     command = shlex.join(["python", *sys.argv])
-    console.print(table(metric.rows, caption=f"made by: {command}"))
+    console.print(table(metric.rows))
+    console.print(f"made by: {command}", highlight=False, soft_wrap=True)
     if args.shuffle_expressions:
         console.print(
-            "cIoU rotated: the control with each expression scored against the next object's target"
+            "cIoU rotated: a control, each mask scored against the target of the image's next object"
         )
     for what, path in (("masks", args.out), ("pictures", args.show_dir)):
         if path:
-            console.print(f"{what}: {path}", highlight=False)
+            console.print(f"{what}: {path}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Train a model: python tools/train.py CONFIG [--work-dir DIR] [--resume [CKPT]] [--cfg-options KEY=VALUE ...]"""
+"""Train a model: python tools/train.py CONFIG [--work-dir DIR] [--resume [CKPT]]."""
 
 import argparse
 import os

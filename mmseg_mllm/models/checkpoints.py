@@ -2,6 +2,7 @@
 
 import contextlib
 import pickle
+import re
 from collections.abc import Iterator
 
 from torch import nn
@@ -53,7 +54,15 @@ def readable(path: str) -> Iterator[None]:
     try:
         yield
     except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(
-            f"{path}: not a checkpoint that can be read safely ({reason}); copy it again, or use an older one"
+            f"{path}: not a checkpoint that can be read safely ({_reason(error)}); copy it again, or use an "
+            "older one"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    asked_for = re.search(r"Unsupported global: GLOBAL (\S+)", text)
+    if asked_for:
+        return f"it asks to load {asked_for[1]}, which is no weight and could run code"
+    return text.splitlines()[0]

@@ -5,12 +5,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 WORDS = """
-red green blue yellow purple cyan orange white black circle square triangle star diamond cross
-small large big little left right top bottom middle center corner front back behind near far next to
-user assistant the a an of on in at with and is are it this that his her man woman boy girl guy lady
-kid child person people player shirt hat dog cat horse zebra elephant cow sheep bear bird car bus truck train bike table chair
-couch bed bowl plate pizza cake banana bottle cup glass umbrella bag phone sitting standing holding wearing
-riding facing looking one two three first second third side end between closest furthest half whole edge
+red green blue yellow purple cyan orange white black circle square triangle star diamond cross small
+large big little left right top bottom middle center corner front back behind near far next to user
+assistant the a an of on in at with and is are it this that his her man woman boy girl guy lady kid child
+person people player shirt hat dog cat horse zebra elephant cow sheep bear bird car bus truck train bike
+table chair couch bed bowl plate pizza cake banana bottle cup glass umbrella bag phone sitting standing
+holding wearing riding facing looking one two three first second third side end between closest furthest
+half whole edge
 """
 
 
