@@ -9,6 +9,9 @@ CONFIG := configs/mllmseg/internvl_tiny_toy.py
 WORK := work_dirs/internvl_tiny_toy
 LAST := $(WORK)/iter_$(shell sed -n 's/.*max_iters=\([0-9]*\).*/\1/p' configs/_base_/schedules/tiny.py).pth
 
+# Threads that wait spin for a moment only: spinning long, they starve one another on a machine with other work.
+export GOMP_SPINCOUNT ?= 50000
+
 .PHONY: env quickstart test lint clean
 
 env: $(VENV)/done

@@ -13,6 +13,7 @@ from typing import NoReturn
 import numpy as np
 import torch
 import transformers
+from mmengine.config import Config
 from mmengine.logging.history_buffer import HistoryBuffer
 
 
@@ -86,13 +87,14 @@ def init_cpu_process_group(launcher: str) -> None:
         torch.distributed.init_process_group(backend="gloo")
 
 
-def wrap_for_cpu_processes(cfg) -> None:
-    """Keep ``DistributedDataParallel`` from asking for CUDA device ids in CPU processes.
+def wrap_for_cpu_processes(cfg: Config) -> None:
+    """Keep ``DistributedDataParallel`` and ``SyncBatchNorm`` from asking for CUDA in CPU processes.
 
-    mmengine 0.10.7 passes ``device_ids=[LOCAL_RANK]`` always; DDP wants None for modules on the CPU. Can
-    go when mmengine asks first.
+    mmengine 0.10.7 passes ``device_ids=[LOCAL_RANK]`` always, where DDP wants None for modules on the CPU,
+    and synchronised batch norm exists for GPUs only. Can go when mmengine and torch ask first.
     """
     if torch.distributed.is_initialized() and not torch.cuda.is_available():
+        cfg.sync_bn = None
         cfg.model_wrapper_cfg = dict(
             type="MMDistributedDataParallel",
             device_ids=None,

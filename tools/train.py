@@ -22,7 +22,9 @@ def parse_args() -> argparse.Namespace:
         const="auto",
         help="go on from this checkpoint, or without a value from the last one in the work dir",
     )
-    parser.add_argument("--amp", action="store_true", help="mixed precision in bfloat16")
+    parser.add_argument(
+        "--amp", action="store_true", help="compute in bfloat16; what is trained stays in float32"
+    )
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -42,7 +44,7 @@ def main() -> None:
     config.launcher = args.launcher
     config.work_dir = args.work_dir or config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
     if args.amp:
-        config.optim_wrapper.update(type="AmpOptimWrapper", dtype="bfloat16")
+        config.model.backbone.dtype = "bfloat16"
     if args.resume is not None:
         config.resume = True
         if args.resume != "auto":

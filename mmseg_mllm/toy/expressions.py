@@ -11,7 +11,7 @@ from .scene import Scene
 from .vocabulary import COLOURS, HELD_OUT_SORTED, ORDINARY, PLACES, SHAPES, SIZES, place_of
 
 _SIZE_RATE = 0.25  # sentences that give the size although it is not needed
-_SIDE_RATE = 0.2  # corner objects called by one of their sides
+_SIDE_RATE = 0.3  # corner objects called by one of their sides
 _DROP_RATE = 0.05  # sentences that leave out colour, shape or place
 _PAIR_RATE = 0.4  # several-target expressions of the form "A and B"
 # What a several-target expression names, and how often that form is tried first.

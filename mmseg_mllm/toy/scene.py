@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from .shapes import outline_coverage, outline_window, shape_outline
-from .vocabulary import HELD_OUT_SORTED, ORDINARY, SIZES, place_holds, place_of, scene_rng
+from .vocabulary import HELD_OUT_SORTED, ORDINARY, PLACED_CELLS, SIZES, place_holds, place_of, scene_rng
 
 _SIDES = (96, 112, 128)  # pixels
-_DIAMETERS = {"small": (0.23, 0.26), "large": (0.36, 0.41)}  # shares of the shorter image side
-_CELL_REACH = 0.11  # an object's centre stays this close to its cell's centre (cells reach 0.167)
+_DIAMETERS = {"small": (0.25, 0.28), "large": (0.38, 0.42)}  # shares of the shorter image side
+_CELL_CENTRES = (0.22, 0.5, 0.78)  # shares of the image side, for the rows and the columns
+_CELL_REACH = 0.06  # an object's centre stays this close to its cell's centre
 _MAX_TURN = 0.14  # radians
 _MIN_VISIBLE = 0.6  # share of an object's pixels that must not be hidden
-_SHARED_CELL_RATE = 0.2  # scenes in which two objects share a cell
 _MAX_ATTEMPTS = 10_000
 
 
@@ -74,13 +74,10 @@ def _sample_attributes(*, rng: np.random.Generator, split: str) -> list[dict]:
     held_out = (4 if count == 5 else 3) if split == "testB" else 0
     pairs = [HELD_OUT_SORTED[i] for i in rng.integers(len(HELD_OUT_SORTED), size=held_out)]
     pairs += [ORDINARY[i] for i in rng.integers(len(ORDINARY), size=count - held_out)]
-    cells = rng.permutation(9)[:count]
+    cells = [PLACED_CELLS[i] for i in rng.permutation(len(PLACED_CELLS))[:count]]
     sizes = [SIZES[i] for i in rng.integers(2, size=count)]
-    if rng.random() < _SHARED_CELL_RATE:
-        cells[1] = cells[0]
-        sizes[:2] = ["small", "small"]  # nothing larger leaves room for a neighbour in its cell
     return [
-        dict(colour=pairs[i][0], shape=pairs[i][1], size=sizes[i], cell=divmod(int(cells[i]), 3))
+        dict(colour=pairs[i][0], shape=pairs[i][1], size=sizes[i], cell=cells[i])
         for i in rng.permutation(count)
     ]
 
@@ -131,7 +128,7 @@ def _sample_pose(
     low, high = offsets.min(axis=0), offsets.max(axis=0)
     centre = []
     for axis, (side, step) in enumerate(((width, cell[1]), (height, cell[0]))):
-        middle = (step + 0.5) / 3
+        middle = _CELL_CENTRES[step]
         first = max((middle - _CELL_REACH) * side, 1 - low[axis])
         last = min((middle + _CELL_REACH) * side, side - 1 - high[axis])
         centre.append(float(rng.uniform(first, last)))

@@ -32,6 +32,8 @@ PLACES = (
     ("left", "middle", "right"),
     ("bottom left", "bottom", "bottom right"),
 )
+PLACED_CELLS = ((0, 0), (0, 2), (1, 1), (2, 0), (2, 2))
+"""Cells (row, column) that objects stand in, far enough apart for shapes of a size to learn from."""
 
 SPLITS = ("train", "val", "testA", "testB")
 DEFAULT_COUNTS = {"train": 2000, "val": 200, "testA": 100, "testB": 100}

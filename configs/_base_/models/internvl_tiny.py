@@ -33,10 +33,16 @@ model = dict(
                 num_key_value_heads=2,
                 intermediate_size=384,
                 vocab_size=1024,
-                initializer_range=0.1,
+                initializer_range=0.2,
                 tie_word_embeddings=False,
             ),
         ),
     ),
-    decode_head=dict(type="DSFFHead", channels=128, dropout=0.0, norm_cfg=dict(type="GN", num_groups=8)),
+    decode_head=dict(
+        type="DSFFHead",
+        channels=128,
+        feedforward_channels=256,
+        dropout=0.0,
+        norm_cfg=dict(type="GN", num_groups=8),
+    ),
 )

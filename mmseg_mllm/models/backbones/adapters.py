@@ -57,5 +57,5 @@ def set_trainable(model: PreTrainedModel, parts: Sequence[str]) -> None:
 def _keep_trained_in_float32(model: nn.Module) -> None:
     """An optimiser's small steps vanish in bfloat16."""
     for parameter in model.parameters():
-        if parameter.requires_grad and parameter.dtype in (torch.bfloat16, torch.float16):
+        if parameter.requires_grad and parameter.dtype is torch.bfloat16:
             parameter.data = parameter.data.float()

@@ -36,8 +36,8 @@ class MLLMBackbone(BaseModule):
         lora: Arguments of ``peft.LoraConfig`` for the LLM's linears (``r``, ``lora_alpha``, ...), or None.
             The rows of [SEG] and [REJ] in embedding and LM head are trained with it.
         trainable: Other parts to train; see ``adapters.PARTS``. All else is frozen.
-        dtype: 'float32', 'bfloat16' or 'float16': of the frozen weights and of the computation. What is
-            trained stays in float32.
+        dtype: 'float32' or 'bfloat16': of the frozen weights and of the computation, the mask decoder's
+            too. What is trained stays in float32.
         attn_implementation: 'sdpa' or 'eager'.
         gradient_checkpointing: Recompute the LLM's and vision tower's layers in the backward pass.
     """
@@ -60,8 +60,8 @@ class MLLMBackbone(BaseModule):
                 f"attn_implementation={attn_implementation!r}: the branches need a mask of their own, which "
                 f"{' and '.join(ATTENTION)} take"
             )
-        if dtype not in ("float32", "bfloat16", "float16"):
-            raise ConfigError(f"dtype={dtype!r}: choose 'float32', 'bfloat16' or 'float16'")
+        if dtype not in ("float32", "bfloat16"):
+            raise ConfigError(f"dtype={dtype!r}: choose 'float32' or 'bfloat16'")
         self.dtype = getattr(torch, dtype)
         self.tokenizer = _build_tokenizer(tokenizer, pretrained)
         self.model = build_hf_model(

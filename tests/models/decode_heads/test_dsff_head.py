@@ -14,7 +14,7 @@ from mmseg_mllm.models.official import head_state_dict_to_official
 from mmseg_mllm.ops import DySample
 
 C, SCALE, C_V, C_L = 32, 3, 24, 20  # channels, mask_scale, widths of the detail and the semantic map
-H, W = 6, 10
+H, W = 6, 12
 
 
 def build(**kwargs):
@@ -33,11 +33,10 @@ def small_head(**kwargs):
     return head.eval()
 
 
-def random_features(image_index):
-    """detail (B, C_v, H, W), semantic (B, C_l, H / 2, W / 2), queries (N, C_l), image_index (N,)."""
-    n_images = 3
-    detail, semantic = torch.randn(n_images, C_V, H, W), torch.randn(n_images, C_L, H // 2, W // 2)
-    return detail, semantic, torch.randn(len(image_index), C_L), torch.tensor(image_index)
+def random_features(image_index, semantic_scale=2):
+    """detail (3, C_v, H, W), semantic (3, C_l, H / scale, W / scale), queries (N, C_l), image_index (N,)."""
+    semantic = torch.randn(3, C_L, H // semantic_scale, W // semantic_scale)
+    return torch.randn(3, C_V, H, W), semantic, torch.randn(len(image_index), C_L), torch.tensor(image_index)
 
 
 def transformer():
@@ -48,38 +47,44 @@ def transformer():
 class PlainDecoder(nn.Module):
     """Fig. 3 of arXiv 2508.04107 in the order and under the names of the authors' code, image repeated."""
 
-    def __init__(self):
+    def __init__(self, semantic_scale):
         super().__init__()
         self.img_llm_down, self.text_down = nn.Linear(C_L, C), nn.Linear(C_L, C)
         self.ca_layer_v2l, self.ca_layer_vl = transformer(), transformer()
-        self.upsample_adapter_l = DySample(C, scale_factor=2, groups=4)
+        self.upsample_adapter_l = DySample(C, scale_factor=semantic_scale, groups=4)
         self.text_out_adapter = nn.Linear(3 * C, C)
         self.conv1 = nn.Sequential(nn.Conv2d(C, SCALE**2, 3, padding=1), nn.BatchNorm2d(SCALE**2), nn.ReLU())
         self.conv2 = nn.Conv2d(1, 1, 5, padding=2)
 
     def forward(self, detail, semantic, text):
-        """detail (N, H * W, C), semantic (N, H * W / 4, C_l), text (N, 1, C_l) -> (N, 1, 3 * H, 3 * W)."""
+        """detail (N, H * W, C), semantic (N, h * w, C_l), text (N, 1, C_l) -> (N, 1, 3 * H, 3 * W)."""
         semantic = self.img_llm_down(semantic)
         attended = self.ca_layer_v2l["decoder"](detail, semantic)
-        upsampled = self.upsample_adapter_l(semantic.mT.reshape(-1, C, H // 2, W // 2)).flatten(2).mT
+        scale = self.upsample_adapter_l.scale_factor
+        semantic_map = semantic.mT.reshape(-1, C, H // scale, W // scale)
+        upsampled = self.upsample_adapter_l(semantic_map).flatten(2).mT
         fused = self.text_out_adapter(torch.cat([attended, detail, upsampled], dim=-1))
         tokens = self.ca_layer_vl["decoder"](fused, self.text_down(text))
         return self.conv2(F.pixel_shuffle(self.conv1(tokens.mT.reshape(-1, C, H, W)), SCALE))
 
 
-@pytest.mark.parametrize("image_index", [[0, 0, 2, 2, 2], [2, 0, 1, 0], [1]])
-def test_equals_computing_everything_per_expression(image_index):
-    head, plain = small_head(), PlainDecoder().eval()
+@pytest.mark.parametrize(
+    ("image_index", "semantic_scale"), [([0, 0, 2, 2, 2], 2), ([2, 0, 1, 0], 3), ([1], 2)]
+)
+def test_equals_computing_everything_per_expression(image_index, semantic_scale):
+    head = small_head(semantic_scale=semantic_scale).double()
+    plain = PlainDecoder(semantic_scale).double().eval()
     state = {name: t for name, t in head.state_dict().items() if not name.startswith("detail_proj")}
     plain.load_state_dict(head_state_dict_to_official(state, prefix=""))
-    detail, semantic, queries, index = random_features(image_index)
+    *features, index = random_features(image_index, semantic_scale)
+    detail, semantic, queries = (feature.double() for feature in features)
     logits = head.decode(head.encode(detail, semantic), queries, index)
     assert logits.shape == (len(image_index), 1, SCALE * H, SCALE * W)
     projected = torch.einsum("oc,bchw->bhwo", head.detail_proj.weight[:, :, 0, 0], detail)
     projected = (projected + head.detail_proj.bias).flatten(1, 2)
     for n, image in enumerate(image_index):
         expected = plain(projected[image, None], semantic[image, None].flatten(2).mT, queries[n, None, None])
-        torch.testing.assert_close(logits[n, None], expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(logits[n, None], expected, rtol=0, atol=1e-10)
     assert logits.std() > 0.1
 
 
@@ -180,10 +185,10 @@ def test_mask_loss_resizes_logits(dtype):
     torch.testing.assert_close(losses, plain_losses(resized, masks), rtol=1e-5, atol=1e-6)
 
 
-def segmentor(**kwargs):
+def segmentor(num_classes=4, **kwargs):
     """mmseg's EncoderDecoder on a small ResNet; of its four maps the head takes those of stride 8 and 32."""
     torch.manual_seed(0)
-    head = dict(type="DSFFHead", in_channels=[16, 64], in_index=[1, 3], channels=C, num_classes=4)
+    head = dict(type="DSFFHead", in_channels=[16, 64], in_index=[1, 3], channels=C, num_classes=num_classes)
     return mmseg.registry.MODELS.build(
         dict(
             type="EncoderDecoder",
@@ -203,17 +208,19 @@ def labelled_images():
     return torch.randn(2, 3, 64, 96), samples, labels[:, 0]
 
 
-def test_class_queries_ask_for_each_class_in_each_image():
-    head = segmentor().decode_head.eval()
-    maps = [None, torch.randn(2, 16, 8, 12), None, torch.randn(2, 64, 2, 3)]  # unpicked maps are not touched
+@pytest.mark.parametrize("num_classes", [2, 4])
+def test_class_queries_ask_for_each_class_in_each_image(num_classes):
+    head = segmentor(num_classes).decode_head.double().eval()
+    detail, semantic = torch.randn(2, 16, 8, 12).double(), torch.randn(2, 64, 2, 3).double()
+    maps = [None, detail, None, semantic]  # the others are not touched
     logits = head(maps)
-    assert logits.shape == (2, 4, 64, 96)
+    assert logits.shape == (2, num_classes, 64, 96)
     for image in range(2):
-        encoded = head.encode(maps[1][image, None], maps[3][image, None])
-        for label in range(4):
+        encoded = head.encode(detail[image, None], semantic[image, None])
+        for label in range(num_classes):
             query = head.class_queries.weight[label, None]
             alone = head.decode(encoded, query, torch.tensor([0]))[0, 0]
-            torch.testing.assert_close(logits[image, label], alone, rtol=0, atol=1e-5)
+            torch.testing.assert_close(logits[image, label], alone, rtol=0, atol=1e-10)
     assert logits.std(dim=(0, 1)).mean() > 1e-3
 
 
@@ -259,8 +266,9 @@ def test_group_norm_keeps_masks_apart():
     """Unlike with batch norm, a mask in training is that of evaluation, whatever else is asked."""
     torch.manual_seed(0)
     sizes = dict(in_channels=[C_V, C_L], channels=C, mask_scale=4, dropout=0.0)
-    head = build(**sizes, norm_cfg=dict(type="GN", num_groups=8))
-    detail, semantic, queries, index = random_features([0, 1, 1])
+    head = build(**sizes, norm_cfg=dict(type="GN", num_groups=8)).double()
+    *features, index = random_features([0, 1, 1])
+    detail, semantic, queries = (feature.double() for feature in features)
     together = head.train().decode(head.encode(detail, semantic), queries, index)
     alone = head.eval().decode(head.encode(detail, semantic), queries[:1], index[:1])
-    torch.testing.assert_close(together[:1], alone, rtol=0, atol=1e-5)
+    torch.testing.assert_close(together[:1], alone, rtol=0, atol=1e-10)

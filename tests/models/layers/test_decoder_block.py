@@ -10,6 +10,14 @@ C, HEADS, HIDDEN, B, L = 24, 4, 40, 3, 10
 MEMORY_TOKENS = pytest.mark.parametrize("memory_tokens", [1, 2, 7])
 
 
+@pytest.fixture(autouse=True)
+def double_precision():
+    """Rounding is far below every tolerance here."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 def torch_name(name):
     """Name of a tensor of DecoderBlock in ``nn.TransformerDecoder``."""
     module, rest = name.split(".", 1)
@@ -40,7 +48,7 @@ def test_equals_torch_in_eval(memory_tokens):
     tokens, memory = make_inputs(memory_tokens)
     out = block(tokens, memory)
     assert out.shape == (B, L, C)
-    torch.testing.assert_close(out, reference(tokens, memory), rtol=0, atol=1e-5)
+    torch.testing.assert_close(out, reference(tokens, memory), rtol=0, atol=1e-10)
 
 
 @MEMORY_TOKENS
@@ -51,7 +59,7 @@ def test_equals_torch_in_training(memory_tokens):
     torch.manual_seed(1)
     out = block(tokens, memory)
     torch.manual_seed(1)
-    torch.testing.assert_close(out, reference(tokens, memory), rtol=0, atol=1e-5)
+    torch.testing.assert_close(out, reference(tokens, memory), rtol=0, atol=1e-10)
     assert (out - block.eval()(tokens, memory)).abs().mean() > 0.1
 
 
@@ -64,10 +72,10 @@ def test_gradients_equal_torch(memory_tokens):
     for module, (leaf_tokens, leaf_memory) in zip((block, reference), leaves, strict=True):
         module(leaf_tokens, leaf_memory).backward(upstream)
     for leaf, expected in zip(*leaves, strict=True):
-        torch.testing.assert_close(leaf.grad, expected.grad, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(leaf.grad, expected.grad, rtol=1e-8, atol=1e-10)
     expected = {name: param.grad for name, param in reference.named_parameters()}
     for name, param in block.named_parameters():
-        torch.testing.assert_close(param.grad, expected[torch_name(name)], rtol=1e-4, atol=2e-5, msg=name)
+        torch.testing.assert_close(param.grad, expected[torch_name(name)], rtol=1e-8, atol=1e-10, msg=name)
 
 
 def test_single_memory_token_trains_the_value_projection_alone():
@@ -86,7 +94,7 @@ def test_first_half_serves_many_memories(memory_tokens):
     memories = torch.randn(4, memory_tokens, C)
     halves = block.attend_memory(block.attend_self(tokens).expand(4, -1, -1), memories)
     for half, memory in zip(halves, memories, strict=True):
-        torch.testing.assert_close(half, block(tokens, memory[None])[0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(half, block(tokens, memory[None])[0], rtol=0, atol=1e-10)
 
 
 def test_batch_of_nothing():

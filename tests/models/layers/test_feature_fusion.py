@@ -11,6 +11,14 @@ PARTS = {"dsff": ("attended", "detail", "upsampled"), "concat": ("detail", "upsa
 PARTS.update(detail=("detail",), semantic=("upsampled",))
 
 
+@pytest.fixture(autouse=True)
+def double_precision():
+    """Rounding is far below every tolerance here."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 def make_fusion(mode, scale=2):
     torch.manual_seed(0)
     return FeatureFusion(channels=C, mode=mode, scale=scale, num_heads=2, feedforward_channels=24).eval()
@@ -54,7 +62,7 @@ def test_parts_and_their_order(mode, part):
         nn.init.zeros_(fusion.upsample.offset.weight)  # DySample without offsets is bilinear
         nn.init.zeros_(fusion.upsample.offset.bias)
         expected = F.interpolate(semantic, scale_factor=2, mode="bilinear", align_corners=False)
-    torch.testing.assert_close(fusion(detail, semantic), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(fusion(detail, semantic), expected, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("mode", FUSIONS)
@@ -68,7 +76,7 @@ def test_linear_layer_sums_the_parts(mode):
     for index, block in enumerate(weight.chunk(len(PARTS[mode]), dim=1)):
         pass_through(fusion, index)
         expected = expected + torch.einsum("oc,bchw->bohw", block, fusion(detail, semantic))
-    torch.testing.assert_close(out, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-10)
 
 
 def test_upsampling_offsets_are_learned():
@@ -79,7 +87,7 @@ def test_upsampling_offsets_are_learned():
     fusion.upsample.offset.bias.data = torch.tensor([4.0] * 4 + [0.0] * 4)
     pass_through(fusion, 0)
     shifted = F.pad(semantic, (0, 1, 0, 0), mode="replicate")[..., 1:]
-    torch.testing.assert_close(fusion(semantic, semantic), shifted, rtol=0, atol=1e-5)
+    torch.testing.assert_close(fusion(semantic, semantic), shifted, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("mode", ["dsff", "concat", "semantic"])
@@ -92,7 +100,7 @@ def test_maps_whose_sides_do_not_divide(mode):
     nn.init.zeros_(fusion.upsample.offset.bias)
     resize = dict(mode="bilinear", align_corners=False)
     expected = F.interpolate(F.interpolate(semantic, size=(8, 10), **resize), size=(7, 9), **resize)
-    torch.testing.assert_close(fusion(detail, semantic), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(fusion(detail, semantic), expected, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize(

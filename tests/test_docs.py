@@ -1,0 +1,36 @@
+"""What the documents name is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_exist(page):
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(
+        r"(?<![\w/])(?:configs|tools|docs|tests|mmseg_mllm|requirements)/[\w./-]*\w\.(?:py|sh|md|txt|png)",
+        text,
+    )
+    missing = [path for path in named if not (ROOT / path).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?://)([^)#]+)\)", page.read_text(encoding="utf-8"))
+    assert not [link for link in links if not (page.parent / link).exists()]
+
+
+def test_config_table_names_every_config():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    names = {path.name for path in (ROOT / "configs" / "mllmseg").glob("*.py")}
+    assert names == set(re.findall(r"^\| `(internvl\w+\.py)`", text, flags=re.MULTILINE))
+
+
+def test_no_placeholder_is_left():
+    assert not [page.name for page in PAGES if "{{" in page.read_text(encoding="utf-8")]
