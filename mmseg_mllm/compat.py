@@ -121,6 +121,17 @@ def quiet_upstream() -> Iterator[None]:
         transformers.logging.set_verbosity(verbosity)
 
 
+def pixel_shuffle(cells: torch.Tensor, scale: int) -> torch.Tensor:
+    """``F.pixel_shuffle`` to one channel: (N, scale^2, H, W) -> (N, 1, scale * H, scale * W).
+
+    The backward pass of torch 2.13's own fails for N = 0, a batch in which no expression has a target. Can
+    go when it does not.
+    """
+    n, _, height, width = cells.shape
+    blocks = cells.reshape(n, scale, scale, height, width).permute(0, 3, 1, 4, 2)
+    return blocks.reshape(n, 1, scale * height, scale * width)
+
+
 def drop_mmengine_self_deprecations(record: logging.LogRecord) -> bool:
     """Filter of a log handler: leave out what mmengine 0.10.7 says of its own outdated calls.
 

@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmseg_mllm.toy import write_toy_refcoco
+
+# Threads of several processes that wait for one another slow each other down; tools run by tests inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SIZES = {11: (40, 30), 7: (25, 50), 30: (64, 48)}  # image id -> width, height
 TOY_COUNTS = {"train": 6, "val": 3, "testA": 2, "testB": 2}

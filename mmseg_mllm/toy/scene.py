@@ -5,7 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from .shapes import outline_coverage, outline_window, shape_outline
-from .vocabulary import HELD_OUT_SORTED, ORDINARY, PLACED_CELLS, SIZES, place_holds, place_of, scene_rng
+from .vocabulary import (
+    COLOURS,
+    HELD_OUT_SORTED,
+    ORDINARY,
+    PLACED_CELLS,
+    SIZES,
+    place_holds,
+    place_of,
+    scene_rng,
+)
 
 _SIDES = (96, 112, 128)  # pixels
 _DIAMETERS = {"small": (0.25, 0.28), "large": (0.38, 0.42)}  # shares of the shorter image side
@@ -13,6 +22,7 @@ _CELL_CENTRES = (0.22, 0.5, 0.78)  # shares of the image side, for the rows and 
 _CELL_REACH = 0.06  # an object's centre stays this close to its cell's centre
 _MAX_TURN = 0.14  # radians
 _MIN_VISIBLE = 0.6  # share of an object's pixels that must not be hidden
+_REPEATED_COLOURS_RATE = 0.25  # scenes whose colours are drawn with repetition; in the others all differ
 _MAX_ATTEMPTS = 10_000
 
 
@@ -72,14 +82,23 @@ def sample_scene(*, seed: int, split: str, index: int) -> Scene:
 def _sample_attributes(*, rng: np.random.Generator, split: str) -> list[dict]:
     count = int(rng.choice([3, 4, 5], p=[0.2, 0.6, 0.2]))
     held_out = (4 if count == 5 else 3) if split == "testB" else 0
-    pairs = [HELD_OUT_SORTED[i] for i in rng.integers(len(HELD_OUT_SORTED), size=held_out)]
-    pairs += [ORDINARY[i] for i in rng.integers(len(ORDINARY), size=count - held_out)]
+    colours = rng.permutation(len(COLOURS))[:count]
+    if rng.random() < _REPEATED_COLOURS_RATE:
+        colours = rng.integers(len(COLOURS), size=count)
+    pairs = [
+        _sample_pair(rng=rng, colour=tuple(COLOURS)[c], held_out=i < held_out) for i, c in enumerate(colours)
+    ]
     cells = [PLACED_CELLS[i] for i in rng.permutation(len(PLACED_CELLS))[:count]]
     sizes = [SIZES[i] for i in rng.integers(2, size=count)]
     return [
         dict(colour=pairs[i][0], shape=pairs[i][1], size=sizes[i], cell=cells[i])
         for i in rng.permutation(count)
     ]
+
+
+def _sample_pair(*, rng: np.random.Generator, colour: str, held_out: bool) -> tuple[str, str]:
+    pairs = [pair for pair in (HELD_OUT_SORTED if held_out else ORDINARY) if pair[0] == colour]
+    return pairs[int(rng.integers(len(pairs)))]
 
 
 def _confusable(*, attributes: list[dict]) -> bool:

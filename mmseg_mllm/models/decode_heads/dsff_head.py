@@ -9,6 +9,8 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_mllm.compat import pixel_shuffle
+from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.layers import DecoderBlock, FeatureFusion
 
 
@@ -134,7 +136,7 @@ class DSFFHead(BaseDecodeHead):
         tokens = self.decoder.attend_memory(tokens, self.query_proj(queries).unsqueeze(1))
         feature_map = tokens.transpose(1, 2).unflatten(2, encoded.shape[2:])
         cells = F.relu(self.mask_norm(self.mask_conv(feature_map)))
-        return self.mask_out(_to_pixels(cells, self.mask_scale))
+        return self.mask_out(pixel_shuffle(cells, self.mask_scale))
 
     def mask_loss(self, logits: Tensor, masks: Tensor) -> dict[str, Tensor]:
         """Losses of N masks; zero, with a graph, where there is none.
@@ -159,20 +161,17 @@ class DSFFHead(BaseDecodeHead):
 
         Returns:
             (B, num_classes, mask_scale * H, mask_scale * W).
+
+        Raises:
+            ConfigError: the head has no class queries.
         """
+        if self.num_classes == 1:
+            raise ConfigError(
+                "this DSFFHead owns no queries: set num_classes to the number of classes, 2 or more"
+            )
         detail, semantic = self._transform_inputs(inputs)
         n_images, n_classes = len(detail), self.num_classes
         image_index = torch.arange(n_images, device=detail.device).repeat_interleave(n_classes)
         queries = self.class_queries.weight.repeat(n_images, 1)
         logits = self.decode(self.encode(detail, semantic), queries, image_index)
         return logits.view(n_images, n_classes, *logits.shape[2:])
-
-
-def _to_pixels(cells: Tensor, scale: int) -> Tensor:
-    """``F.pixel_shuffle``, whose backward pass fails for N = 0.
-
-    (N, scale^2, H, W) -> (N, 1, scale * H, scale * W).
-    """
-    n, _, height, width = cells.shape
-    blocks = cells.reshape(n, scale, scale, height, width).permute(0, 3, 1, 4, 2)
-    return blocks.reshape(n, 1, scale * height, scale * width)

@@ -272,3 +272,9 @@ def test_group_norm_keeps_masks_apart():
     together = head.train().decode(head.encode(detail, semantic), queries, index)
     alone = head.eval().decode(head.encode(detail, semantic), queries[:1], index[:1])
     torch.testing.assert_close(together[:1], alone, rtol=0, atol=1e-10)
+
+
+def test_without_class_queries_it_is_no_ordinary_head():
+    detail, semantic = torch.rand(1, 16, 4, 4), torch.rand(1, 16, 2, 2)
+    with pytest.raises(ConfigError, match="num_classes"):
+        small_head()([detail, semantic])
