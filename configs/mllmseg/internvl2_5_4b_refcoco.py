@@ -4,4 +4,4 @@ _base_ = [
     "../_base_/schedules/mllmseg_50k.py",
     "../_base_/default_runtime.py",
 ]
-model = dict(backbone=dict(pretrained="pretrained/InternVL2_5-4B-hf"))
+model = dict(backbone=dict(pretrained="./pretrained/InternVL2_5-4B-hf"))

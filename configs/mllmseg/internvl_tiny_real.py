@@ -67,6 +67,11 @@ test_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=family(test_pipeline, test_mode=True),
 )
+train_cfg = dict(max_iters=300, val_interval=300)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-2, by_epoch=False, begin=0, end=30),
+    dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=False, begin=30, end=300),
+]
 val_evaluator = dict(type="RESMetric")
 test_evaluator = dict(type="RESMetric")
 default_hooks = dict(checkpoint=dict(interval=100))

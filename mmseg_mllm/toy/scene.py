@@ -17,9 +17,9 @@ from .vocabulary import (
 )
 
 _SIDES = (96, 112, 128)  # pixels
-_DIAMETERS = {"small": (0.25, 0.28), "large": (0.38, 0.42)}  # shares of the shorter image side
-_CELL_CENTRES = (0.22, 0.5, 0.78)  # shares of the image side, for the rows and the columns
-_CELL_REACH = 0.06  # an object's centre stays this close to its cell's centre
+_DIAMETERS = {"small": (0.25, 0.28), "large": (0.40, 0.43)}  # shares of the shorter image side
+_CELL_CENTRES = (0.24, 0.5, 0.76)  # shares of the image side, for the rows and the columns
+_CELL_REACH = 0.05  # an object's centre stays this close to its cell's centre
 _MAX_TURN = 0.14  # radians
 _MIN_VISIBLE = 0.6  # share of an object's pixels that must not be hidden
 _REPEATED_COLOURS_RATE = 0.25  # scenes whose colours are drawn with repetition; in the others all differ

@@ -46,6 +46,8 @@ def options(small_toy) -> list[str]:
         f"data_root={small_toy}",
         "train_cfg.max_iters=6",
         "train_cfg.val_interval=6",
+        "param_scheduler.0.end=1",
+        "param_scheduler.1.begin=1",
         "param_scheduler.1.end=6",
         "default_hooks.checkpoint.interval=2",
         "train_dataloader.num_workers=0",

@@ -148,7 +148,7 @@ def test_layouts_keep_clear_of_cell_borders_and_of_heavy_occlusion(toy):
     for scene in toy.scenes.values():
         for entry in scene.objects:
             for position, side in zip(entry.centre, (scene.width, scene.height), strict=True):
-                assert min(abs(position / side - 1 / 3), abs(position / side - 2 / 3)) > 0.05
+                assert min(abs(position / side - 1 / 3), abs(position / side - 2 / 3)) > 0.03
             assert entry.visible_share >= 0.6
             hidden += entry.visible_share < 0.95
         assert not np.sum([entry.visible for entry in scene.objects], axis=0).max() > 1

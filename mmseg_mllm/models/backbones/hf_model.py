@@ -23,7 +23,7 @@ def build_hf_model(
 
     Args:
         arch: Config of the model, as a dict with ``model_type``.
-        pretrained: Where its weights are; None, or the meta device as default, takes ``arch`` alone.
+        pretrained: Where its weights are; None takes ``arch`` alone.
         vocab_size: Length of the tokenizer; missing rows of embedding and LM head are added, each the mean
             of the others, as MLLMSeg does.
         dtype: Of the weights.
@@ -35,7 +35,7 @@ def build_hf_model(
     """
     options = dict(dtype=dtype, attn_implementation=attn_implementation)
     with quiet_upstream():
-        if pretrained is not None and torch.get_default_device().type != "meta":
+        if pretrained is not None:
             model = _load(pretrained, arch, options)
             if vocab_size is not None and vocab_size > model.config.text_config.vocab_size:
                 _add_mean_rows(model, vocab_size)
@@ -49,6 +49,23 @@ def build_hf_model(
         return AutoModelForImageTextToText.from_config(config, **options)
 
 
+def check_folder(pretrained: str) -> None:
+    """Tell a missing folder at once: a name that is no path would be asked for on the hub.
+
+    Raises:
+        CheckpointError: ``pretrained`` starts as a path does ('.', '/', '~') and is no folder.
+    """
+    if pretrained.startswith((".", "/", "~")) and not Path(pretrained).is_dir():
+        raise CheckpointError(f"{pretrained}: no such folder. {_advice(pretrained)}")
+
+
+def _advice(pretrained: str) -> str:
+    return (
+        f"model.backbone.pretrained='{pretrained}' must be a folder (or hub name) of a native transformers "
+        "checkpoint; for random weights use --cfg-options model.backbone.pretrained=None"
+    )
+
+
 def _config(arch: dict):
     arch = dict(arch)
     try:
@@ -58,15 +75,10 @@ def _config(arch: dict):
 
 
 def _load(pretrained: str, arch: dict, options: dict) -> PreTrainedModel:
-    advice = (
-        f"model.backbone.pretrained='{pretrained}' must be a folder (or hub name) of a native transformers "
-        "checkpoint; for random weights use --cfg-options model.backbone.pretrained=None"
-    )
     try:
         found = AutoConfig.from_pretrained(pretrained, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        missing = "" if Path(pretrained).exists() else "no such folder; "
-        raise CheckpointError(f"{missing}{advice} ({str(error).strip().splitlines()[0]})") from None
+        raise CheckpointError(f"{_advice(pretrained)} ({str(error).strip().splitlines()[0]})") from None
     wanted = _config(arch)
     for part in ("vision_config", "text_config"):
         for key in COMPARED:
@@ -76,7 +88,7 @@ def _load(pretrained: str, arch: dict, options: dict) -> PreTrainedModel:
     try:
         return AutoModelForImageTextToText.from_pretrained(pretrained, trust_remote_code=False, **options)
     except (OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{advice} ({str(error).strip().splitlines()[0]})") from None
+        raise CheckpointError(f"{_advice(pretrained)} ({str(error).strip().splitlines()[0]})") from None
 
 
 def _add_mean_rows(model: PreTrainedModel, vocab_size: int) -> None:

@@ -13,7 +13,7 @@ from mmseg_mllm.compat import enable_gradient_checkpointing
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.adapters import inject_lora, set_trainable
 from mmseg_mllm.models.backbones.chat_tokenizer import ChatTokenizer
-from mmseg_mllm.models.backbones.hf_model import build_hf_model
+from mmseg_mllm.models.backbones.hf_model import build_hf_model, check_folder
 from mmseg_mllm.models.backbones.sequence_layout import SequenceLayout, pack
 from mmseg_mllm.models.features import MLLMFeatures
 
@@ -62,6 +62,10 @@ class MLLMBackbone(BaseModule):
             )
         if dtype not in ("float32", "bfloat16"):
             raise ConfigError(f"dtype={dtype!r}: choose 'float32' or 'bfloat16'")
+        if torch.get_default_device().type == "meta":
+            pretrained = None
+        elif pretrained is not None:
+            check_folder(pretrained)
         self.dtype = getattr(torch, dtype)
         self.tokenizer = _build_tokenizer(tokenizer, pretrained)
         self.model = build_hf_model(
@@ -184,7 +188,7 @@ def _build_tokenizer(tokenizer: str | dict | None, pretrained: str | None) -> Ch
     if isinstance(tokenizer, dict):
         return ChatTokenizer(tokenizer=MODELS.build(tokenizer))
     source = tokenizer or pretrained
-    if source is None or torch.get_default_device().type == "meta":
+    if source is None:
         return None
     return ChatTokenizer.from_pretrained(source)
 
