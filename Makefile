@@ -21,7 +21,8 @@ $(VENV)/done: requirements/pinned.txt setup.py tools/make_env.sh
 
 quickstart: env
 	@$(BIN)/python tools/dataset_converters/make_toy_refcoco.py --out data/toy_refcoco --seed 0
-	@test -f $(LAST) && echo "$(LAST): trained already" || $(BIN)/python tools/train.py $(CONFIG) --resume
+	@test -f $(LAST) && echo "$(LAST): trained already" || \
+	    $(BIN)/python tools/train.py $(CONFIG) $(if $(wildcard $(WORK)/last_checkpoint),--resume)
 	@$(BIN)/python tools/test.py $(CONFIG) $(LAST) --shuffle-expressions --show-dir $(WORK)/pictures
 
 lint: env

@@ -108,14 +108,20 @@ def quiet_upstream() -> Iterator[None]:
     """Silence notices of other packages that say nothing to a user of this one.
 
     mmseg's CrossEntropyLoss warns of a default even where it makes no difference, and its own ``build_loss``
-    is deprecated by itself; transformers prints a bar for each shard it loads. Can go one by one with them.
+    is deprecated by itself; mmengine tells how many threads it chose, and calls DDP by an argument's old name;
+    transformers prints a bar for each shard it loads. Can go one by one with them.
     """
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*avg_non_ignore.*")
-            warnings.filterwarnings("ignore", message=".*build_loss.*")
+            for notice in (
+                ".*avg_non_ignore.*",
+                ".*build_loss.*",
+                ".*NUM_THREADS.*",
+                ".*broadcast_buffers.*",
+            ):
+                warnings.filterwarnings("ignore", message=notice)
             yield
     finally:
         transformers.logging.set_verbosity(verbosity)

@@ -13,7 +13,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 def test_paths_exist(page):
     text = page.read_text(encoding="utf-8")
     named = re.findall(
-        r"(?<![\w/])(?:configs|tools|docs|tests|mmseg_mllm|requirements)/[\w./-]*\w\.(?:py|sh|md|txt|png)",
+        r"(?<![\w/])(?:configs|tools|docs|tests|mmseg_mllm|requirements)/[\w./-]*\w\.(?:py|sh|md|txt|jpg)",
         text,
     )
     missing = [path for path in named if not (ROOT / path).exists()]

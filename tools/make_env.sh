@@ -17,7 +17,9 @@ fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 echo "installing packages into $venv (about two minutes, longer on a slow line)"
 # mmcv-lite asks for the OpenCV build that needs a desktop's graphics libraries: its other needs are pinned.
-"$venv/bin/pip" install --progress-bar on --quiet -r requirements/pinned.txt
+quiet=--quiet
+[ -t 1 ] && quiet=  # on a terminal pip shows its progress
+"$venv/bin/pip" install $quiet -r requirements/pinned.txt
 "$venv/bin/pip" install --quiet --no-deps -r requirements/no_deps.txt
 "$venv/bin/pip" install --quiet --no-deps -e .
 touch "$venv/done"

@@ -1,16 +1,15 @@
 """Test a model: python tools/test.py CONFIG CHECKPOINT [--out PRED.json] [--show-dir DIR]."""
 
 import argparse
-import os
 import shlex
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 from rich.console import Console
 
 import mmseg_mllm  # noqa: F401
+from mmseg_mllm.engine.cli import parse_tool_args, tool_parser
 from mmseg_mllm.engine.config import load_config, test_datasets
 from mmseg_mllm.engine.runner import build_runner, run_tool
 from mmseg_mllm.errors import CheckpointError
@@ -19,10 +18,8 @@ from mmseg_mllm.evaluation.report import table
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Test a model.")
-    parser.add_argument("config", help="config file")
+    parser = tool_parser("Test a model.")
     parser.add_argument("checkpoint", help="checkpoint file")
-    parser.add_argument("--work-dir", help="where the log goes; work_dirs/CONFIG by default")
     parser.add_argument("--out", help="write the predicted masks to this JSON file, as COCO RLE")
     parser.add_argument("--show-dir", help="write pictures of some predictions to this folder")
     parser.add_argument("--show-num", type=int, default=12, help="how many pictures (default 12)")
@@ -33,17 +30,7 @@ def parse_args() -> argparse.Namespace:
         action="store_true",
         help="control: also score each mask against the target of the image's next object",
     )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="settings that override the config, as key=value; data_root=DIR moves all datasets",
-    )
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    return args
+    return parse_tool_args(parser)
 
 
 def main() -> None:

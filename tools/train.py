@@ -4,38 +4,23 @@ import argparse
 import os
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 import mmseg_mllm  # noqa: F401
+from mmseg_mllm.engine.cli import parse_tool_args, tool_parser
 from mmseg_mllm.engine.config import fit_effective_batch, load_config
 from mmseg_mllm.engine.runner import build_runner, run_tool
 from mmseg_mllm.errors import CheckpointError
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Train a model.")
-    parser.add_argument("config", help="config file")
-    parser.add_argument("--work-dir", help="where logs and checkpoints go; work_dirs/CONFIG by default")
+    parser = tool_parser("Train a model.")
     parser.add_argument(
         "--resume",
         nargs="?",
         const="auto",
         help="go on from this checkpoint, or without a value from the last one in the work dir",
     )
-    parser.add_argument(
-        "--amp", action="store_true", help="compute in bfloat16; what is trained stays in float32"
-    )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="settings that override the config, as key=value; data_root=DIR moves all datasets",
-    )
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    return args
+    parser.add_argument("--amp", action="store_true", help="compute in bfloat16, train in float32")
+    return parse_tool_args(parser)
 
 
 def main() -> None:

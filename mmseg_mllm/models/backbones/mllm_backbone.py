@@ -67,6 +67,7 @@ class MLLMBackbone(BaseModule):
         elif pretrained is not None:
             check_folder(pretrained)
         self.dtype = getattr(torch, dtype)
+        self.attn_implementation = attn_implementation
         self.tokenizer = _build_tokenizer(tokenizer, pretrained)
         self.model = build_hf_model(
             arch=arch,
@@ -164,10 +165,18 @@ class MLLMBackbone(BaseModule):
         embeds = embeds.scatter(1, index, image_tokens.to(embeds.dtype))
         return self.model.model.language_model(
             inputs_embeds=embeds,
-            attention_mask=layout.attention_mask(),
+            attention_mask=self._mask(layout, embeds.dtype),
             position_ids=layout.position_ids,
             use_cache=False,
         ).last_hidden_state
+
+    def _mask(self, layout: SequenceLayout, dtype: torch.dtype) -> Tensor:
+        """(B, 1, L, L) in the form that the attention implementation takes."""
+        visible = layout.attention_mask()
+        if self.attn_implementation == "sdpa":
+            return visible
+        # transformers' eager attention adds the mask to the scores.
+        return torch.zeros_like(visible, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)
 
     @torch.no_grad()
     def _target_score(self, queries: Tensor) -> Tensor:
