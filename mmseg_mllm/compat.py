@@ -108,7 +108,7 @@ def quiet_upstream() -> Iterator[None]:
     """Silence notices of other packages that say nothing to a user of this one.
 
     mmseg's CrossEntropyLoss warns of a default even where it makes no difference, and its own ``build_loss``
-    is deprecated by itself; mmengine tells how many threads it chose, and calls DDP by an argument's old name;
+    is deprecated by itself; mmengine tells how many threads it chose, and calls DDP with an old argument;
     transformers prints a bar for each shard it loads. Can go one by one with them.
     """
     verbosity = transformers.logging.get_verbosity()
