@@ -16,7 +16,7 @@ export GOMP_SPINCOUNT ?= 50000
 
 env: $(VENV)/done
 
-$(VENV)/done: requirements/pinned.txt setup.py tools/make_env.sh
+$(VENV)/done: requirements/pinned.txt requirements/no_deps.txt setup.py tools/make_env.sh
 	PYTHON=$(PYTHON) tools/make_env.sh $(VENV)
 
 quickstart: env

@@ -111,8 +111,9 @@ def quiet_upstream() -> Iterator[None]:
     is deprecated by itself; mmengine tells how many threads it chose, and calls DDP with an old argument;
     transformers prints a bar for each shard it loads. Can go one by one with them.
     """
-    verbosity = transformers.logging.get_verbosity()
+    verbosity, bar = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             for notice in (
@@ -125,6 +126,8 @@ def quiet_upstream() -> Iterator[None]:
             yield
     finally:
         transformers.logging.set_verbosity(verbosity)
+        if bar:
+            transformers.logging.enable_progress_bar()
 
 
 def pixel_shuffle(cells: torch.Tensor, scale: int) -> torch.Tensor:

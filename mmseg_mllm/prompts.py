@@ -102,6 +102,14 @@ def clean_expression(text: str) -> str:
     return cleaned if any(character.isalnum() for character in cleaned) else ""
 
 
+def expression_problem(text: object) -> str | None:
+    """What keeps a text from being an expression: no words, or a special token in it; None for none."""
+    if not isinstance(text, str) or not clean_expression(text):
+        return "has no words"
+    found = [token for token in SPECIAL_TOKENS if token.lower() in text.lower()]
+    return f"holds {found[0]}, a token with a meaning of its own" if found else None
+
+
 def prompt_style(name: str) -> PromptStyle:
     """The style of that name.
 

@@ -4,7 +4,7 @@ import random
 import pytest
 
 from mmseg_mllm.errors import ConfigError
-from mmseg_mllm.prompts import Answer, clean_expression, prompt_style
+from mmseg_mllm.prompts import Answer, clean_expression, expression_problem, prompt_style
 
 
 @pytest.fixture
@@ -54,3 +54,11 @@ def test_braces_in_an_expression_are_text():
 def test_unknown_style_names_the_known_ones():
     with pytest.raises(ConfigError, match=r"unknown prompt style 'x'; there are mllmseg, short"):
         prompt_style("x")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"), [("left dog", None), (" .", "no words"), (3, "no words"), ("the [seg] one", "[SEG]")]
+)
+def test_expression_problem(text, problem):
+    found = expression_problem(text)
+    assert found is None if problem is None else problem in found

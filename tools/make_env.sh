@@ -14,7 +14,7 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     echo "error: this Python has no venv module; on Debian and Ubuntu: sudo apt-get install python3-venv" >&2
     exit 1
 fi
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+[ -x "$venv/bin/pip" ] || "$python" -m venv "$venv"
 echo "installing packages into $venv (about two minutes, longer on a slow line)"
 # mmcv-lite asks for the OpenCV build that needs a desktop's graphics libraries: its other needs are pinned.
 quiet=--quiet

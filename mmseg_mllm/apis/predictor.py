@@ -19,7 +19,7 @@ from mmseg_mllm.engine.config import load_config
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models import MLLMSegmentor
 from mmseg_mllm.models.checkpoints import readable
-from mmseg_mllm.prompts import clean_expression
+from mmseg_mllm.prompts import expression_problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,14 +96,15 @@ class RESPredictor:
         """One mask per expression for the image that was set.
 
         Raises:
-            ConfigError: no image was set, or an expression has no words.
+            ConfigError: no image was set, or an expression has no words or holds a special token.
         """
         if self._image is None:
             raise ConfigError("no image to segment in: call set_image first")
         expressions = [expressions] if isinstance(expressions, str) else list(expressions)
         for expression in expressions:
-            if not clean_expression(expression):
-                raise ConfigError(f"an expression needs words, this one has none: {expression!r}")
+            problem = expression_problem(expression)
+            if problem:
+                raise ConfigError(f"this expression {problem}: {expression!r}")
         if not expressions:
             return []
         data = self._pipeline(

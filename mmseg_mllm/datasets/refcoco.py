@@ -9,7 +9,7 @@ from mmseg.registry import DATASETS
 
 from mmseg_mllm.datasets.refer import ReferFiles, annotation_ids, load_refer
 from mmseg_mllm.errors import DataError
-from mmseg_mllm.prompts import clean_expression
+from mmseg_mllm.prompts import expression_problem
 
 
 @DATASETS.register_module()
@@ -34,7 +34,7 @@ class RefCOCODataset(BaseDataset):
 
     Raises:
         DataError: a file is missing or broken, a split does not exist, an id points nowhere, or an
-            expression has no words.
+            expression has no words or holds a special token.
     """
 
     METAINFO: ClassVar[dict] = dict(task="referring")
@@ -150,9 +150,10 @@ class RefCOCODataset(BaseDataset):
 
     def _checked_text(self, sentence: dict, ref: dict) -> str:
         text = sentence["sent"]
-        if not isinstance(text, str) or not clean_expression(text):
+        problem = expression_problem(text)
+        if problem:
             raise DataError(
                 f"{self.split_file}: sentence {sentence.get('sent_id')} of ref {ref['ref_id']} (image "
-                f"{ref['image_id']}) has no words: {text!r}. Remove it or write an expression"
+                f"{ref['image_id']}) {problem}: {text!r}. Remove it or write an expression"
             )
         return text

@@ -1,6 +1,7 @@
 """The Runner of the tools, and how their errors end."""
 
 import logging
+import re
 import sys
 from collections.abc import Callable
 
@@ -15,7 +16,7 @@ from mmseg_mllm.compat import (
     quiet_upstream,
     wrap_for_cpu_processes,
 )
-from mmseg_mllm.errors import MMSegMLLMError
+from mmseg_mllm.errors import ConfigError, MMSegMLLMError
 from mmseg_mllm.models.checkpoints import readable
 
 
@@ -35,7 +36,21 @@ class QuietRunner(Runner):
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
         with readable(filename):
-            return super().load_checkpoint(filename, *args, **kwargs)
+            checkpoint = super().load_checkpoint(filename, *args, **kwargs)
+        if self._resume:
+            self._check_same_stretch(filename, checkpoint)
+        return checkpoint
+
+    def _check_same_stretch(self, filename: str, checkpoint: dict) -> None:
+        """Iterations count accumulated batches: a schedule goes on only with as many of them."""
+        begun = re.search(r"accumulative_counts=(\d+)", checkpoint.get("meta", {}).get("cfg", ""))
+        before = int(begun[1]) if begun else 1
+        now = self.cfg.optim_wrapper.get("accumulative_counts", 1)
+        if before != now:
+            raise ConfigError(
+                f"{filename}: begun with {before} batches per optimiser step, this run has {now}; resume "
+                "with as many processes as it was begun with"
+            )
 
 
 def build_runner(config: Config) -> QuietRunner:

@@ -9,6 +9,8 @@ from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 from pycocotools import mask as coco_mask
 
+from mmseg_mllm.errors import ConfigError
+
 
 @METRICS.register_module()
 class DumpMasks(BaseMetric):
@@ -19,7 +21,10 @@ class DumpMasks(BaseMetric):
     ``rejected`` and ``segmentation`` (``size`` and ``counts``).
 
     Args:
-        out_file: JSON file to write.
+        out_file: JSON file to write; folders are made.
+
+    Raises:
+        ConfigError: the file can't be written.
     """
 
     default_prefix = ""
@@ -27,6 +32,11 @@ class DumpMasks(BaseMetric):
     def __init__(self, *, out_file: str) -> None:
         super().__init__(collect_device="gpu")
         self.out_file = Path(out_file)
+        try:  # now, and not after hours of testing
+            self.out_file.parent.mkdir(parents=True, exist_ok=True)
+            self.out_file.touch()
+        except OSError as error:
+            raise ConfigError(f"{out_file}: predictions can't be written there ({error.strerror})") from None
 
     def process(self, data_batch: dict | None, data_samples: Sequence[dict]) -> None:
         """Encode the masks (K, H, W) bool of each image."""
@@ -65,7 +75,6 @@ class DumpMasks(BaseMetric):
         """Write the file; there is nothing to measure."""
         predictions = [prediction for image in results for prediction in image]
         protocols = sorted({prediction.pop("protocol") for prediction in predictions})
-        self.out_file.parent.mkdir(parents=True, exist_ok=True)
         content = dict(protocol="; ".join(protocols), predictions=predictions)
         self.out_file.write_text(json.dumps(content), encoding="utf-8")
         return {}

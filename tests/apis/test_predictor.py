@@ -57,7 +57,7 @@ def test_mistakes_are_told(predictor, image, tmp_path):
     with pytest.raises(ConfigError, match="uint8 RGB"):
         predictor.set_image(image.astype(float))
     predictor.set_image(image)
-    with pytest.raises(ConfigError, match="needs words"):
+    with pytest.raises(ConfigError, match="has no words"):
         predictor.segment(["dog", " . "])
     with pytest.raises(CheckpointError, match=r"nothing\.pth"):
         RESPredictor.from_config(Config(dict(model=tiny_config())), str(tmp_path / "nothing.pth"))

@@ -230,9 +230,9 @@ def test_hook_draws_spread_images_once(tmp_path):
     for index in range(10):
         path = tmp_path / f"image_{index}.jpg"
         Image.fromarray(make_image(24, 32)).save(path)
-        meta = dict(img_path=str(path), img_id=index, dataset="refcoco+", split="testA", sample_idx=index)
+        meta = dict(img_path=str(path), img_id=index, dataset="refcoco+", split="testA")
         samples.append(make_sample(1, 24, 32, **meta))
-    runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=range(10)))
+    runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=range(10), batch_size=4))
     hook = HOOKS.build(
         dict(type="ReferringVisualizationHook", out_dir=str(tmp_path / "out"), num_images=2, draw_gt=False)
     )

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
@@ -62,7 +63,7 @@ class ReferringVisualizationHook(Hook):
         data_batch: dict | tuple | list | None = None,
         outputs: Sequence[SegDataSample] | None = None,
     ) -> None:
-        """Draw the chosen ones of ``outputs``, whose ``sample_idx`` is their index in the test dataset.
+        """Draw the chosen ones of ``outputs``.
 
         Raises:
             DataError: an image can't be read, or its sample lacks expressions or masks, or the masks have
@@ -71,9 +72,12 @@ class ReferringVisualizationHook(Hook):
         if self.out_dir is None:
             return
         chosen = spread_indices(total=len(runner.test_dataloader.dataset), count=self.num_images)
-        for sample in outputs or ():
+        rank, world_size = get_dist_info()
+        first = batch_idx * runner.test_dataloader.batch_size
+        for place, sample in enumerate(outputs or ()):
             meta = sample.metainfo
-            if meta["sample_idx"] not in chosen:
+            # The test sampler deals the samples out in order, one to each process in turn.
+            if (first + place) * world_size + rank not in chosen:
                 continue
             stem = f"{meta['dataset']}_{meta['split']}_{Path(meta['img_path']).stem}"
             out_file = str(Path(self.out_dir) / f"{stem}.png")

@@ -37,7 +37,7 @@ class ChatTokenizer:
         """
         try:
             tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ImportError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ConfigError(f"{name_or_path}: no tokenizer can be loaded from here ({reason})") from None
         return cls(tokenizer=tokenizer)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
 from mmseg_mllm.compat import quiet_upstream
@@ -85,10 +86,23 @@ def _load(pretrained: str, arch: dict, options: dict) -> PreTrainedModel:
             have, want = (getattr(getattr(c, part, None), key, None) for c in (found, wanted))
             if have != want:
                 raise CheckpointError(f"{pretrained} holds another model: {part}.{key} is {have}, not {want}")
+    # InternVLConfig ties embedding and LM head where the folder does not say so; adding rows would then
+    # overwrite the head that was loaded.
+    found.tie_word_embeddings = wanted.tie_word_embeddings
+    found.text_config.tie_word_embeddings = wanted.tie_word_embeddings
     try:
-        return AutoModelForImageTextToText.from_pretrained(pretrained, trust_remote_code=False, **options)
-    except (OSError, ValueError, RuntimeError) as error:
+        model, report = AutoModelForImageTextToText.from_pretrained(
+            pretrained, config=found, trust_remote_code=False, output_loading_info=True, **options
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{_advice(pretrained)} ({str(error).strip().splitlines()[0]})") from None
+    lacking = sorted([*report["missing_keys"], *map(str, report["mismatched_keys"])])
+    if lacking:
+        raise CheckpointError(
+            f"{pretrained}: {len(lacking)} tensors are missing or of another shape, such as {lacking[0]}; "
+            "download or convert it again"
+        )
+    return model
 
 
 def _add_mean_rows(model: PreTrainedModel, vocab_size: int) -> None:

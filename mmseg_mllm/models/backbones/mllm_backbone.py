@@ -1,6 +1,7 @@
 """A HuggingFace vision-language model as a feature extractor. Knows nothing of masks."""
 
 import contextlib
+import os
 from collections.abc import Sequence
 
 import torch
@@ -65,6 +66,7 @@ class MLLMBackbone(BaseModule):
         if torch.get_default_device().type == "meta":
             pretrained = None
         elif pretrained is not None:
+            pretrained = os.path.expanduser(pretrained)
             check_folder(pretrained)
         self.dtype = getattr(torch, dtype)
         self.attn_implementation = attn_implementation

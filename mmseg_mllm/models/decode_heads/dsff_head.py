@@ -135,7 +135,10 @@ class DSFFHead(BaseDecodeHead):
         tokens = encoded.flatten(2).transpose(1, 2)[image_index]
         tokens = self.decoder.attend_memory(tokens, self.query_proj(queries).unsqueeze(1))
         feature_map = tokens.transpose(1, 2).unflatten(2, encoded.shape[2:])
-        cells = F.relu(self.mask_norm(self.mask_conv(feature_map)))
+        # At least float32: SyncBatchNorm gathers float32 statistics from processes with masks, and those of
+        # the input's dtype from processes without any.
+        cells = self.mask_conv(feature_map)
+        cells = F.relu(self.mask_norm(cells.to(torch.promote_types(cells.dtype, torch.float32))))
         return self.mask_out(pixel_shuffle(cells, self.mask_scale))
 
     def mask_loss(self, logits: Tensor, masks: Tensor) -> dict[str, Tensor]:

@@ -1,7 +1,11 @@
+import json
+import re
+
 import pytest
 import torch
 from helpers.tiny_model import make_samples, tiny_config
 from mmseg.registry import MODELS
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
 from mmseg_mllm.errors import CheckpointError, ConfigError
@@ -161,3 +165,32 @@ def test_vocabulary_too_small_for_the_tokenizer():
     config["arch"]["text_config"]["vocab_size"] = 20
     with pytest.raises(ConfigError, match="vocab_size=20 is smaller than the tokenizer"):
         MODELS.build(config)
+
+
+def test_folder_that_does_not_say_if_weights_are_tied_keeps_its_lm_head(saved):
+    path = saved / "config.json"
+    config = json.loads(path.read_text())
+    config.pop("tie_word_embeddings", None)
+    config["text_config"].pop("tie_word_embeddings", None)
+    tensors = load_file(saved / "model.safetensors")
+    head = next(tensor for name, tensor in tensors.items() if "lm_head" in name)
+    path.write_text(json.dumps(config))
+    backbone = load(saved)
+    assert torch.equal(backbone.model.lm_head.weight[: len(head)], head)
+    assert backbone.model.lm_head.weight is not backbone.model.get_input_embeddings().weight
+
+
+def test_folder_with_missing_tensors_is_refused(saved):
+    tensors = load_file(saved / "model.safetensors")
+    gone = next(name for name in tensors if "layers.1.mlp.up_proj" in name)
+    del tensors[gone]
+    save_file(tensors, saved / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"1 tensors are missing.*up_proj"):
+        load(saved)
+
+
+def test_folder_with_a_cut_off_file_is_refused(saved):
+    path = saved / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=re.escape(str(saved))):
+        load(saved)
