@@ -14,7 +14,7 @@ from mmseg_mllm.engine.config import load_config, test_datasets
 from mmseg_mllm.engine.runner import build_runner, run_tool
 from mmseg_mllm.errors import CheckpointError
 from mmseg_mllm.evaluation import RESMetric
-from mmseg_mllm.evaluation.report import table
+from mmseg_mllm.evaluation.report import tables
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,12 +59,13 @@ def main() -> None:
 
 
 def report(runner, args: argparse.Namespace) -> None:
-    """One table, and where the files are."""
+    """A table for each task, and where the files are."""
     # A pipe has no width of its own, and a table must not be squeezed into 80 columns.
     console = Console(width=None if sys.stdout.isatty() else 160)
     metric = next(m for m in runner.test_loop.evaluator.metrics if isinstance(m, RESMetric))
     command = shlex.join(["python", *sys.argv])
-    console.print(table(metric.rows))
+    for table in tables(metric.rows):
+        console.print(table)
     console.print(f"made by: {command}", highlight=False, soft_wrap=True)
     if args.shuffle_expressions:
         console.print(

@@ -1,48 +1,14 @@
-import importlib.util
-import json
 import math
+import multiprocessing
 
 import numpy as np
 import pytest
 import torch
-from mmengine.evaluator import Evaluator
-from mmengine.registry import DefaultScope
-from mmengine.structures import InstanceData
-from mmseg.structures import SegDataSample
+from helpers.metric_samples import FEW, golden_metrics, row, sample_of, scores
 from pycocotools import mask as coco_mask
 
 from mmseg_mllm.evaluation import RESMetric
 from mmseg_mllm.evaluation.report import table_text
-
-
-def sample_of(pred, gt, **changes) -> dict:
-    """What a metric is given for one image: K masks that the model drew and K that it should have drawn."""
-    sample = SegDataSample(
-        metainfo=dict(
-            dataset="refcoco",
-            split="val",
-            protocol="independent, forced",
-            ann_ids=[(i,) for i in range(len(gt))],
-        )
-        | changes
-    )
-    sample.pred_instances = InstanceData(masks=torch.as_tensor(np.asarray(pred, dtype=bool)))
-    sample.gt_instances = InstanceData(masks=torch.as_tensor(np.asarray(gt, dtype=bool)))
-    return sample.to_dict()
-
-
-def scores(*samples: dict, size: int | None = None, **arguments) -> dict[str, float]:
-    metric = RESMetric(**arguments)
-    for sample in samples:
-        metric.process(None, [sample])
-    return metric.evaluate(len(samples) if size is None else size)
-
-
-def row(pixels: int, *on: int) -> np.ndarray:
-    """A mask (1, pixels) with these pixels on."""
-    mask = np.zeros((1, pixels), dtype=bool)
-    mask[0, list(on)] = True
-    return mask
 
 
 def random_sample(rng: np.random.Generator, **changes) -> dict:
@@ -79,7 +45,7 @@ def test_figures_are_those_of_a_plain_count(samples):
     found = scores(*samples)
     groups = {(sample["dataset"], sample["split"]) for sample in samples}
     assert len(groups) == 3
-    assert len(found) == 3 * 10
+    assert len(found) == 3 * 11
     for dataset, split in groups:
         own = [s for s in samples if (s["dataset"], s["split"]) == (dataset, split)]
         pairs = masks_of(own)
@@ -93,6 +59,10 @@ def test_figures_are_those_of_a_plain_count(samples):
         for name, value in expected.items():
             assert found[f"{dataset}/{split}/{name}"] == value, name
         assert found[f"{dataset}/{split}/mIoU"] == pytest.approx(100 * ious.mean(), rel=1e-12)
+        ends = np.cumsum([len(s["ann_ids"]) for s in own])
+        means = [own_ious.mean() for own_ious in np.split(ious, ends[:-1])]
+        assert found[f"{dataset}/{split}/gIoU per image"] == pytest.approx(100 * np.mean(means), rel=1e-12)
+        assert abs(ious.mean() - np.mean(means)) > 0.001
         assert 0 < expected["Pr@0.8"] < expected["Pr@0.5"] < 100
 
 
@@ -114,6 +84,14 @@ def test_ciou_weighs_pixels_and_miou_expressions():
     found = scores(large, small)
     assert found["refcoco/val/cIoU"] == pytest.approx(100 * 101 / 104)
     assert found["refcoco/val/mIoU"] == pytest.approx(100 * (1 + 0 + 0.5) / 3)
+
+
+def test_giou_per_image_weighs_images():
+    many = sample_of([row(4, 0, 1)] * 4, [row(4, 0, 1), row(4, 0), row(4, 3), row(4, 2)])
+    single = sample_of([row(4, 0)], [row(4, 0)])
+    found = scores(many, single)
+    assert found["refcoco/val/gIoU per image"] == pytest.approx(100 * ((1 + 0.5) / 4 + 1) / 2)
+    assert found["refcoco/val/mIoU"] == pytest.approx(100 * 2.5 / 5)
 
 
 def test_precision_counts_what_is_strictly_above():
@@ -223,53 +201,142 @@ def test_table_says_what_was_measured():
     cells = [cell.strip() for cell in line.replace("\u2502", "|").strip("| ").split("|")]
     assert cells[:5] == ["refcoco", "val", "1,100", "3,300", "4,400"]
     # IoUs 1, 2/3, 1/3 and 4/5.
-    assert cells[5:] == ["66.67", "70.00", "75.00", "75.00", "50.00", "25.00", "25.00", "16.67"]
+    assert cells[5:] == ["66.67", "70.00", "70.00", "75.00", "75.00", "50.00", "25.00", "25.00", "16.67"]
     (head,) = [line for line in text.splitlines() if "cIoU rotated" in line]
     names = [name.strip() for name in head.replace("\u2503", "|").strip("| ").split("|")]
     assert names[:7] == ["dataset", "split", "images", "objects", "expressions", "cIoU", "mIoU"]
-    assert names[7:] == ["Pr@0.5", "Pr@0.6", "Pr@0.7", "Pr@0.8", "Pr@0.9", "cIoU rotated"]
+    assert names[7:] == ["gIoU per image", "Pr@0.5", "Pr@0.6", "Pr@0.7", "Pr@0.8", "Pr@0.9", "cIoU rotated"]
+
+
+def test_each_task_has_its_table():
+    mask = row(4, 0)
+    box = [[0, 0, 1, 1]]
+    metric = RESMetric()
+    metric.process(None, [sample_of([mask], [mask], boxes=box, gt_boxes=box)])
+    nothing = sample_of([mask], [row(4)], rejected=[True], ann_ids=[()], dataset="grefcoco")
+    metric.process(None, [nothing])
+    metric.evaluate(2)
+    assert [(r.task, r.dataset) for r in metric.rows] == [
+        ("RES", "refcoco"),
+        ("REC", "refcoco"),
+        ("GRES", "grefcoco"),
+    ]
+    lines = table_text(metric.rows).splitlines()
+    titles = [line.strip() for line in lines if "in percent" in line]
+    assert titles == [
+        "Referring segmentation (RES) in percent, protocol: independent, forced",
+        "Referring comprehension (REC) in percent, protocol: independent, forced",
+        "Generalised referring segmentation (GRES) in percent, "
+        "protocol: independent, forced, rejection: paper",
+    ]
+    assert sum("refcoco" in line for line in lines) == 3
+
+
+BOX = [0, 0, 10, 10]
+
+
+def boxed(boxes, gt_boxes, **changes) -> dict:
+    masks = [row(4, 0)] * len(boxes)
+    return sample_of(masks, masks, boxes=boxes, gt_boxes=gt_boxes, **changes)
+
+
+def test_boxes_are_scored():
+    # IoUs 1, 1/2, 51/100 and 0.
+    found = scores(
+        boxed([BOX, [0, 0, 10, 5], [0, 0, 10, 5.1]], [BOX] * 3), boxed([BOX], [[20, 20, 30, 30]], split="val")
+    )
+    assert found["refcoco/val/REC Acc@0.5"] == 50
+    assert found["refcoco/val/REC mean box IoU"] == pytest.approx(100 * (1 + 0.5 + 0.51) / 4)
+    counts = [found[f"refcoco/val/REC {name}"] for name in ("images", "objects", "expressions")]
+    assert counts == [2, 4, 4]
+
+
+@pytest.mark.parametrize("absent", [dict(boxes=None), dict(gt_boxes=None)])
+def test_no_boxes_no_rec(absent):
+    mask = [row(4, 0)]
+    without = sample_of(mask, mask, **{**dict(boxes=[BOX], gt_boxes=[BOX]), **absent})
+    found = scores(without, boxed([BOX], [BOX], split="testA"))
+    assert {name.split("/")[1] for name in found if "REC" in name} == {"testA"}
+    assert found["refcoco/val/cIoU"] == 100
+
+
+def test_verdicts_do_not_touch_res():
+    pred, gt = [row(4, 0, 1), row(4, 2)], [row(4, 0), row(4, 2)]
+    plain = scores(sample_of(pred, gt))
+    for rejection in ("paper", "strict"):
+        assert scores(sample_of(pred, gt, rejected=[True, False]), rejection=rejection) == plain
+
+
+def mixed_samples() -> list[dict]:
+    """Thirteen images of two datasets: with boxes, and with verdicts and expressions without a target."""
+    rng = np.random.default_rng(3)
+    samples = []
+    for i in range(13):
+        sample = random_sample(rng, dataset="grefcoco" if i % 3 == 0 else "refcoco")
+        k = len(sample["ann_ids"])
+        for name in ("pred_instances", "gt_instances"):
+            start = torch.from_numpy(rng.uniform(0, 5, (k, 2)))
+            sample[name]["bboxes"] = torch.cat([start, start + rng.uniform(5, 9)], dim=1).float()
+        if sample["dataset"] == "grefcoco":
+            sample["ann_ids"] = [*sample["ann_ids"][1:], ()]
+            sample["gt_instances"]["masks"][-1] = False
+            sample["pred_instances"]["rejected"] = torch.from_numpy(rng.random(k) < 0.5)
+        samples.append(sample)
+    return samples
+
+
+def evaluate_in_process(rank: int, world_size: int, store: str, results) -> None:
+    """Score this process's share, as a distributed sampler deals it out: in turn, padded from the start."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{store}", rank=rank, world_size=world_size
+    )
+    samples = mixed_samples()
+    padded = [*samples, *samples][: -(-len(samples) // world_size) * world_size]
+    metric = RESMetric(rotate_expressions=True)
+    metric.process(None, padded[rank::world_size])
+    results.put(metric.evaluate(len(samples)))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_any_number_of_processes_gives_the_same_digits(world_size, tmp_path):
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    arguments = (world_size, str(tmp_path / "store"), results)
+    processes = [
+        context.Process(target=evaluate_in_process, args=(rank, *arguments)) for rank in range(world_size)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=60)
+    assert [process.exitcode for process in processes] == [0] * world_size
+    expected = scores(*mixed_samples(), rotate_expressions=True)
+    assert {name.split("/")[2].split(" ")[0] for name in expected} >= {"cIoU", "REC", "GRES"}
+    for _ in range(world_size):
+        assert results.get() == expected
+
+
+def test_the_order_of_images_changes_no_digit():
+    samples = mixed_samples()
+    assert scores(*reversed(samples)) == scores(*samples)
 
 
 def test_mllmseg_s_own_evaluation_gives_the_same(shared_dir):
-    golden = shared_dir / "golden"
-    spec = importlib.util.spec_from_file_location("golden_inputs", golden / "golden_inputs.py")
-    inputs = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(inputs)
-    expected = json.loads((golden / "metrics.json").read_text())["res"]
-    with np.load(golden / "metrics.npz") as file:
-        arrays = {name: file[name] for name in file.files if name.startswith("res_")}
-
-    pairs = []
-    offsets = arrays["res_gt_packed_offsets"]
-    for i, (height, width) in enumerate(arrays["res_hw"].tolist()):
-        gt = inputs.unpack_mask(arrays["res_gt_packed"][offsets[i] : offsets[i + 1]], (height, width))
-        probability = torch.from_numpy(inputs.metric_prediction(arrays["res_grid"][i]))[None, None]
-        resized = torch.nn.functional.interpolate(
-            probability, size=(height, width), mode="bilinear", align_corners=False
-        )
-        pairs.append(((resized[0, 0] >= 0.5).numpy(), gt))
-
-    few = 5
-    for pair, official in zip(pairs, expected["per_pair"], strict=True):
-        found = scores(sample_of([pair[0]], [pair[1]]))["refcoco/val/mIoU"] / 100
+    samples, expected = golden_metrics(shared_dir / "golden", "res")
+    pairs = masks_of(samples)
+    for (pred, gt), official in zip(pairs, expected["per_pair"], strict=True):
+        found = scores(sample_of([pred], [gt]))["refcoco/val/mIoU"] / 100
         intersection, union = official["intersection"][1], official["union"][1]
-        assert found == pytest.approx(intersection / union if union else 1, abs=few / max(union, 1))
+        assert found == pytest.approx(intersection / union if union else 1, abs=FEW / max(union, 1))
 
-    data_samples, first = [], 0
-    for count in arrays["res_expressions_per_image"]:
-        pred, gt = zip(*pairs[first : first + count], strict=True)
-        data_samples.append(sample_of(pred, gt))
-        first += count
-    assert first == len(pairs) == 40
-    with DefaultScope.overwrite_default_scope("mmseg"):
-        evaluator = Evaluator([dict(type="RESMetric")])
-    evaluator.process(data_samples=data_samples)
-    found = evaluator.evaluate(len(data_samples))
-    assert (found["refcoco/val/images"], found["refcoco/val/expressions"]) == (12, 40)
+    found = {name.removeprefix("refcoco/val/"): value for name, value in scores(*samples).items()}
+    assert (found["images"], found["expressions"], found["REC expressions"]) == (12, 40, 40)
     union = sum(pair["union"][1] for pair in expected["per_pair"])
-    assert found["refcoco/val/cIoU"] == pytest.approx(
-        100 * expected["unrounded"]["ciou"], abs=100 * few / union
-    )
-    assert found["refcoco/val/mIoU"] == pytest.approx(
-        100 * expected["unrounded"]["mean_per_expression_iou"], abs=0.01
-    )
+    official = expected["unrounded"]
+    assert found["cIoU"] == pytest.approx(100 * official["ciou"], abs=100 * FEW / union)
+    assert found["gIoU per image"] == pytest.approx(100 * official["giou"], abs=0.001)
+    assert found["mIoU"] == pytest.approx(100 * official["mean_per_expression_iou"], abs=0.001)
+    assert found["REC Acc@0.5"] == 100 * official["rec"]
+    ious = [pair["bbox_iou"] for pair in expected["per_pair"]]
+    assert found["REC mean box IoU"] == pytest.approx(100 * np.mean(ious), abs=1e-5)

@@ -16,8 +16,8 @@ class PackReferringInputs(BaseTransform):
 
     Gives ``inputs`` (3, H, W) uint8 RGB and ``data_samples``, a ``SegDataSample`` with the meta keys
     ``img_path``, ``img_id``, ``ori_shape``, ``img_shape``, ``dataset``, ``split``, ``sample_idx``,
-    ``expressions`` (K str), ``sent_ids``, ``ref_ids``, ``ann_ids`` (K tuples), and where masks were loaded
-    ``gt_instances.masks`` (K, H, W) bool.
+    ``expressions`` (K str), ``sent_ids``, ``ref_ids``, ``ann_ids`` (K tuples), and where targets were loaded
+    ``gt_instances`` with ``masks`` (K, H, W) bool and ``bboxes`` (K, 4) float32, x1, y1, x2, y2.
     """
 
     def transform(self, results: dict) -> dict:
@@ -31,7 +31,9 @@ class PackReferringInputs(BaseTransform):
                 ann_ids=[tuple(e["ann_ids"]) for e in expressions],
             )
         )
-        if "gt_masks" in results:
-            sample.gt_instances = InstanceData(masks=torch.from_numpy(results["gt_masks"]))
+        names = [name for name in ("masks", "bboxes") if f"gt_{name}" in results]
+        if names:
+            arrays = {name: torch.from_numpy(results[f"gt_{name}"]) for name in names}
+            sample.gt_instances = InstanceData(**arrays)
         image = np.ascontiguousarray(results["img"].transpose(2, 0, 1))
         return dict(inputs=torch.from_numpy(image), data_samples=sample)

@@ -1,9 +1,11 @@
-"""From disk: the image and the masks of its expressions."""
+"""From disk: the image, and the masks and boxes of its expressions."""
 
 import numpy as np
+import torch
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from mmseg_mllm.boxes import mask_boxes
 from mmseg_mllm.datasets.images import read_rgb
 from mmseg_mllm.datasets.masks import union_mask
 from mmseg_mllm.errors import DataError
@@ -34,11 +36,15 @@ class LoadRGBImage(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadReferringMasks(BaseTransform):
-    """Rasterise the target of each expression with pycocotools.
+    """Rasterise the target of each expression with pycocotools, and tell its box.
 
     Adds ``gt_masks`` (K, H, W) bool at the annotation's size, the union of the annotations of each
-    expression, empty where there is no target. In training it stands before the resize (which then takes
-    the masks along), in testing after it (so that the metric sees the original size).
+    expression, empty where there is no target, and ``gt_bboxes`` (K, 4) float32, x1, y1, x2, y2 in pixels of
+    the original image, the box around the annotated boxes of each expression, zeros where there is no target.
+    An annotation whose box is missing or wrong counts with the box around its mask (see ``mask_boxes``).
+
+    In training it stands before the resize (which then takes masks and boxes along), in testing after it (so
+    that the metric sees the original size).
 
     Raises:
         DataError: a segmentation can't be read, or is of another size than the image.
@@ -47,11 +53,46 @@ class LoadReferringMasks(BaseTransform):
     def transform(self, results: dict) -> dict:
         height, width = results["ori_shape"]
         where = f"{results['dataset']} image {results['img_id']}"
-        by_target: dict[tuple[int, ...], np.ndarray] = {}
+        masks: dict[tuple[int, ...], np.ndarray] = {}
+        boxes: dict[tuple[int, ...], np.ndarray] = {}
         for expression in results["expressions"]:
             ids = expression["ann_ids"]
-            if ids not in by_target:
-                segmentations = {i: results["annotations"][i]["segmentation"] for i in ids}
-                by_target[ids] = union_mask(segmentations, height=height, width=width, where=where)
-        results["gt_masks"] = np.stack([by_target[e["ann_ids"]] for e in results["expressions"]])
+            if ids not in masks:
+                annotations = {i: results["annotations"][i] for i in ids}
+                segmentations = {i: annotation["segmentation"] for i, annotation in annotations.items()}
+                masks[ids] = union_mask(segmentations, height=height, width=width, where=where)
+                boxes[ids] = _box_around(annotations, height=height, width=width)
+        results["gt_masks"] = np.stack([masks[e["ann_ids"]] for e in results["expressions"]])
+        results["gt_bboxes"] = np.stack([boxes[e["ann_ids"]] for e in results["expressions"]])
         return results
+
+
+def _box_around(annotations: dict[int, dict], *, height: int, width: int) -> np.ndarray:
+    """The box (4,) float32 around all annotations' boxes, zeros around nothing."""
+    boxes = []
+    for ann_id, annotation in annotations.items():
+        box = _annotated_box(annotation.get("bbox"), side=max(height, width))
+        if box is None:
+            mask = union_mask({ann_id: annotation["segmentation"]}, height=height, width=width)
+            if not mask.any():  # zeros would reach to the image's corner
+                continue
+            box = mask_boxes(torch.from_numpy(mask)[None])[0].numpy()
+        boxes.append(box)
+    if not boxes:
+        return np.zeros(4, dtype=np.float32)
+    corners = np.stack(boxes)
+    return np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)]).astype(np.float32)
+
+
+def _annotated_box(bbox: object, *, side: int) -> np.ndarray | None:
+    """x, y, width, height as x1, y1, x2, y2; None if it is no box in an image of ``side`` pixels."""
+    try:
+        numbers = np.array(bbox, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if numbers.shape != (4,):
+        return None
+    start, size = numbers[:2], numbers[2:]
+    box = np.concatenate([start, start + size])
+    # Not a number fails each comparison.
+    return box if (size > 0).all() and (-side <= box).all() and (box <= 2 * side).all() else None

@@ -32,7 +32,7 @@ class SampleExpressions(BaseTransform):
 class ResizeToInput(BaseTransform):
     """Resize the image as the MLLM's own preprocessing does: PIL bicubic, aspect ratio not kept.
 
-    Masks that are already loaded follow with the nearest pixel.
+    Masks that are already loaded follow with the nearest pixel, and boxes are scaled.
 
     Args:
         size: Side of the square input in pixels.
@@ -43,12 +43,16 @@ class ResizeToInput(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         size = (self.size, self.size)
+        height, width = results["img"].shape[:2]
         results["img"] = np.array(Image.fromarray(results["img"]).resize(size, Image.Resampling.BICUBIC))
         results["img_shape"] = size
         if "gt_masks" in results:
             masks = [Image.fromarray(mask.astype(np.uint8)) for mask in results["gt_masks"]]
             resized = [np.array(mask.resize(size, Image.Resampling.NEAREST)) for mask in masks]
             results["gt_masks"] = np.stack(resized).astype(bool)
+        if "gt_bboxes" in results:
+            x, y = self.size / width, self.size / height
+            results["gt_bboxes"] = results["gt_bboxes"] * np.array([x, y, x, y], dtype=np.float32)
         return results
 
 

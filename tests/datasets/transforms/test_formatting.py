@@ -59,6 +59,15 @@ def test_masks_are_kept_per_expression():
     assert np.array_equal(masks.numpy(), MASKS)
 
 
+def test_boxes_stand_beside_the_masks():
+    boxes = np.array([[1, 2, 3, 4], [0, 0, 9.5, 7]], dtype=np.float32)
+    targets = packed(gt_masks=MASKS, gt_bboxes=boxes)["data_samples"].gt_instances
+    assert targets.bboxes.dtype == torch.float32
+    assert targets.bboxes.tolist() == boxes.tolist()
+    assert len(targets.masks) == 2
+    assert "bboxes" not in packed(gt_masks=MASKS)["data_samples"].gt_instances
+
+
 def test_nothing_is_made_up_where_there_is_no_annotation():
     sample = packed(expressions=[dict(text="left man", ann_ids=())])["data_samples"]
     assert "gt_instances" not in sample

@@ -101,7 +101,7 @@ def test_image_of_another_size_than_annotated(tmp_path, height, width):
         load(tmp_path / "a.png", height=height, width=width)
 
 
-def masks_of(expressions: list[tuple[int, ...]], annotations: dict, shape: tuple[int, int]) -> np.ndarray:
+def targets_of(expressions: list[tuple[int, ...]], annotations: dict, shape: tuple[int, int]) -> dict:
     results = dict(
         dataset="refcoco",
         img_id=11,
@@ -110,7 +110,17 @@ def masks_of(expressions: list[tuple[int, ...]], annotations: dict, shape: tuple
         expressions=[dict(text="it", ann_ids=ids) for ids in expressions],
         annotations=annotations,
     )
-    return LoadReferringMasks()(results)["gt_masks"]
+    return LoadReferringMasks()(results)
+
+
+def masks_of(*arguments) -> np.ndarray:
+    return targets_of(*arguments)["gt_masks"]
+
+
+def boxes_of(*arguments) -> list[list[float]]:
+    boxes = targets_of(*arguments)["gt_bboxes"]
+    assert boxes.dtype == np.float32
+    return boxes.tolist()
 
 
 def test_each_expression_gets_the_union_of_its_annotations():
@@ -140,8 +150,62 @@ def test_masks_of_a_dataset(refer_root):
     assert results["gt_masks"].shape == (1, 50, 25)
     assert results["gt_masks"][0, :, 10:].all()
     assert not results["gt_masks"][0, :, :10].any()
+    assert results["gt_bboxes"].tolist() == [[10, 0, 25, 50]]
 
 
 def test_unreadable_segmentation_names_its_place():
     with pytest.raises(DataError, match="refcoco image 11, annotation 5"):
         masks_of([(5,)], {5: dict(segmentation=[[1, 1, 4, 1, float("nan"), 3]])}, (6, 8))
+
+
+SQUARE = [[1, 1, 4, 1, 4, 3, 1, 3]]  # covers columns 1 to 3 of rows 1 and 2
+
+
+def test_each_expression_gets_the_box_around_its_annotations():
+    annotations = {
+        5: dict(segmentation=SQUARE, bbox=[1.25, 1, 2.5, 2]),
+        6: dict(segmentation=[[6, 0, 8, 0, 8, 6]], bbox=[6, 0.5, 1.75, 5]),
+    }
+    boxes = boxes_of([(6,), (5,), (), (5, 6), (6,)], annotations, (6, 8))
+    six = [6, 0.5, 7.75, 5.5]
+    assert boxes == [six, [1.25, 1, 3.75, 3], [0, 0, 0, 0], [1.25, 0.5, 7.75, 5.5], six]
+
+
+@pytest.mark.parametrize(
+    "bbox",
+    [
+        None,
+        [],
+        [1, 1, 3],
+        [1, 1, 3, 2, 0],
+        [[1, 1], [3, 2, 4]],
+        "1123",
+        dict(x=1),
+        [1, 1, None, 2],
+        [1, 1, float("nan"), 2],
+        [1, 1, float("inf"), 2],
+        [1, 1, 10**400, 2],
+        [1, 1, -3, 2],
+        [1, 1, 0, 2],
+        [900, 1, 3, 2],
+    ],
+)
+def test_a_missing_or_wrong_box_is_taken_from_the_mask(bbox):
+    annotations = {
+        5: dict(segmentation=SQUARE, bbox=bbox),
+        6: dict(segmentation=SQUARE),
+        7: dict(segmentation=SQUARE, bbox=[5, 2, 2, 3]),
+    }
+    boxes = boxes_of([(5,), (6,), (5, 7)], annotations, (6, 8))
+    assert boxes == [[1, 1, 3, 2], [1, 1, 3, 2], [1, 1, 7, 5]]
+
+
+def test_an_annotation_of_nothing_does_not_widen_the_box():
+    annotations = {5: dict(segmentation=[]), 7: dict(segmentation=SQUARE, bbox=[5, 2, 2, 3])}
+    assert boxes_of([(5,), (5, 7)], annotations, (6, 8)) == [[0, 0, 0, 0], [5, 2, 7, 5]]
+
+
+def test_an_annotated_box_may_reach_out_of_the_image():
+    # As RefCOCO's do by parts of a pixel.
+    annotations = {5: dict(segmentation=SQUARE, bbox=[-0.25, 1, 9, 2])}
+    assert boxes_of([(5,)], annotations, (6, 8)) == [[-0.25, 1, 8.75, 3]]

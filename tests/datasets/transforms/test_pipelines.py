@@ -42,6 +42,11 @@ def rasterised(annotation: dict, image: dict) -> np.ndarray:
     return coco_mask.decode(coco_mask.merge(rles)).astype(bool)
 
 
+def box_around(mask: torch.Tensor) -> list[int]:
+    y, x = np.nonzero(mask.numpy())
+    return [x.min(), y.min(), x.max() + 1, y.max() + 1]
+
+
 def test_training_pipeline(config, toy):
     refs, images, annotations = toy
     dataset = DATASETS.build(config.train_dataloader.dataset)
@@ -52,14 +57,17 @@ def test_training_pipeline(config, toy):
         assert item["inputs"].shape == (3, 96, 96)
         assert 1 <= len(sample.expressions) == len(set(sample.sent_ids)) <= 4
         assert sample.gt_instances.masks.shape == (len(sample.expressions), 96, 96)
-        for text, sent_id, mask in zip(
-            sample.expressions, sample.sent_ids, sample.gt_instances.masks, strict=True
+        targets = sample.gt_instances
+        for text, sent_id, mask, box in zip(
+            sample.expressions, sample.sent_ids, targets.masks, targets.bboxes, strict=True
         ):
             sentence, ref = spoken[sent_id]
             assert (text, sample.img_id, "train") == (sentence, ref["image_id"], ref["split"])
             image = images[ref["image_id"]]
             target = Image.fromarray(rasterised(annotations[ref["ann_id"]], image))
             assert np.array_equal(mask, np.asarray(target.resize((96, 96), Image.NEAREST)))
+            # Masks are of whole pixels.
+            np.testing.assert_allclose(box, box_around(mask), atol=3)
 
 
 def test_training_sees_every_expression_in_time(config, toy):
@@ -85,6 +93,9 @@ def test_testing_pipeline(config, toy, toy_root):
         assert sample.img_shape == (96, 96)
         for ids, mask in zip(sample.ann_ids, sample.gt_instances.masks, strict=True):
             assert np.array_equal(mask, rasterised(annotations[ids[0]], image))
+        for ids, box in zip(sample.ann_ids, sample.gt_instances.bboxes, strict=True):
+            x, y, width, height = annotations[ids[0]]["bbox"]
+            np.testing.assert_allclose(box, [x, y, x + width, y + height], rtol=1e-6)
         asked += [(sample.split, sample.img_id, i) for i in sample.sent_ids]
     assert sorted(asked) == sorted(
         (ref["split"], ref["image_id"], s["sent_id"])

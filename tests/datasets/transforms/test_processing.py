@@ -61,6 +61,15 @@ def test_masks_take_the_nearest_pixel(size):
     assert np.array_equal(results["gt_masks"], masks[:, rows][:, :, columns])
 
 
+def test_boxes_are_scaled_with_the_masks():
+    boxes = np.array([[9, 0, 45, 37], [4.5, 18.5, 9, 37], [0, 0, 0, 0]], dtype=np.float32)
+    results = ResizeToInput(size=74)(dict(img=PHOTO, gt_bboxes=boxes, ori_shape=(37, 45)))
+    assert results["gt_bboxes"].dtype == np.float32
+    expected = [[14.8, 0, 74, 74], [7.4, 37, 14.8, 74], [0, 0, 0, 0]]
+    np.testing.assert_allclose(results["gt_bboxes"], expected, rtol=1e-6)
+    assert boxes[0].tolist() == [9, 0, 45, 37]
+
+
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality)
