@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmseg.registry import MODELS
+from mmseg.registry import DATASETS, MODELS
 
 import mmseg_mllm  # noqa: F401
-from mmseg_mllm.engine.config import load_config
+from mmseg_mllm.engine.config import fit_effective_batch, load_config
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path.name for path in (ROOT / "configs" / "mllmseg").glob("*.py"))
@@ -19,13 +19,24 @@ SIZES = {
     "internvl2_5_4b_refcoco.py": (2048, 30_191_238),
     "internvl2_5_8b_refcoco.py": (4096, 34_385_542),
     "internvl2_8b_refcoco.py": (4096, 34_385_542),
+    "internvl2_5_8b_grefcoco.py": (4096, 34_385_542),
+}
+# Decoder parameters of the paper's Table 4, in millions to two decimals.
+ABLATIONS = {
+    "internvl2_5_8b_detail_refcoco.py": 17.56,
+    "internvl2_5_8b_semantic_refcoco.py": 21.78,
+    "internvl2_5_8b_concat_refcoco.py": 22.83,
+    "internvl2_5_8b_refcoco.py": 34.39,
 }
 
 
-def build(name, **changes):
-    config = load_config(str(ROOT / "configs" / "mllmseg" / name), changes)
+def read(name):
+    return load_config(str(ROOT / "configs" / "mllmseg" / name))
+
+
+def build(name):
     with torch.device("meta"):
-        return MODELS.build(config.model)
+        return MODELS.build(read(name).model)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -44,6 +55,20 @@ def test_true_sizes(name):
     assert sum(p.numel() for p in model.decode_head.parameters()) == decoder
 
 
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_ablations_have_the_papers_sizes(name):
+    size = sum(p.numel() for p in build(name).decode_head.parameters())
+    assert round(size / 1e6, 2) == ABLATIONS[name]
+
+
+def test_ablations_differ_from_the_base_in_the_fusion_only():
+    base = read("internvl2_5_8b_refcoco.py")
+    for name in ABLATIONS:
+        config = read(name)
+        config.model.decode_head.fusion = base.model.decode_head.fusion
+        assert config.to_dict() == base.to_dict()
+
+
 def test_8b_trains_lora_two_token_rows_and_the_last_norm():
     model = build("internvl2_5_8b_refcoco.py").backbone
     trained = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
@@ -56,10 +81,33 @@ def test_8b_trains_lora_two_token_rows_and_the_last_norm():
 
 
 def test_8b_schedule_is_the_papers():
-    config = load_config(str(ROOT / "configs" / "mllmseg" / "internvl2_5_8b_refcoco.py"))
+    config = read("internvl2_5_8b_refcoco.py")
     assert config.train_cfg.max_iters == 50_000
     assert config.effective_batch_size == 32
     assert config.optim_wrapper.optimizer.lr == 4e-5
     assert config.optim_wrapper.optimizer.weight_decay == 0.05
     assert config.param_scheduler[0].end == 0.03 * 50_000
     assert config.model.backbone.dtype == "bfloat16"
+
+
+def test_gres_schedule_is_the_papers():
+    config, res = read("internvl2_5_8b_grefcoco.py"), read("internvl2_5_8b_refcoco.py")
+    assert config.train_cfg.max_iters == 20_000
+    warm_up, cosine = config.param_scheduler
+    assert warm_up.end == cosine.begin == 0.03 * 20_000
+    assert cosine.end == 20_000
+    assert config.optim_wrapper == res.optim_wrapper
+    assert config.effective_batch_size == res.effective_batch_size
+    fit_effective_batch(config, processes=2)
+    assert config.train_cfg.max_iters == cosine.end == 40_000
+
+
+def test_gres_takes_grefcoco_through_the_pipelines_of_res(refer_root):
+    config, res = read("internvl2_5_8b_grefcoco.py"), read("internvl2_5_8b_refcoco.py")
+    here = dict(data_root=str(refer_root), data_prefix=dict(img_path="images"), pipeline=[])
+    train, val = config.train_dataloader.dataset, config.val_dataloader.dataset
+    assert train.pipeline == res.train_pipeline
+    assert val.pipeline == config.test_dataloader.dataset.pipeline == res.test_pipeline
+    assert config.test_dataloader.dataset.split == ["val", "testA", "testB"]
+    # Images of the small set with expressions of that split.
+    assert [len(DATASETS.build({**part, **here})) for part in (train, val)] == [1, 2]

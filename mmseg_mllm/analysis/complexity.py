@@ -1,0 +1,108 @@
+"""Parameters and FLOPs of a referring segmentor by part, without weights or data."""
+
+import torch
+from mmseg.registry import MODELS
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout, pack
+from mmseg_mllm.models.segmentors import MLLMSegmentor
+
+PREFIX_TOKENS = 42
+"""Text tokens of the 'mllmseg' prompt up to and including the image, counted with Qwen's tokenizer."""
+BRANCH_TOKENS = 28
+"""Tokens of the 'mllmseg' test question and answer up to [SEG]: for the expressions of RefCOCO val, testA and
+testB, 3.5 words each, Qwen's tokenizer gives 27.4 on average."""
+
+NAME_PARTS = {
+    "vision_tower": "vision tower",
+    "multi_modal_projector": "projector",
+    "lora_": "LoRA",
+    "trainable_tokens": "rows of [SEG], [REJ]",
+    "decode_head": "decoder",
+}
+"""Which part a parameter belongs to, by a piece of its name; all others are the language model's."""
+
+
+def build_on_meta(model: dict, *, merged: bool = False) -> MLLMSegmentor:
+    """Build a config's ``model`` at true size on the meta device, in evaluation mode.
+
+    It is built in float32: the counts are the same in any dtype, and the meta device has no autocast.
+
+    Args:
+        model: Config of an ``MLLMSegmentor``.
+        merged: Leave LoRA out, as when it is merged into the language model's weights.
+
+    Raises:
+        ConfigError: the config is of another segmentor.
+    """
+    if model.get("type") != MLLMSegmentor.__name__:
+        raise ConfigError(f"model.type={model.get('type')!r}: complexity is counted for an MLLMSegmentor")
+    changes = dict(dtype="float32", **(dict(lora=None) if merged else {}))
+    with torch.device("meta"):
+        return MODELS.build({**model, "backbone": {**model["backbone"], **changes}}).eval()
+
+
+def count_parameters(segmentor: MLLMSegmentor, *, trained_only: bool = False) -> dict[str, int]:
+    """Number of parameters of each part; the parts add up to the whole.
+
+    Args:
+        segmentor: On any device.
+        trained_only: Count only what is trained.
+    """
+    counts = dict.fromkeys(["vision tower", "projector", "language model", *NAME_PARTS.values()], 0)
+    for name, parameter in segmentor.named_parameters():
+        part = next((part for piece, part in NAME_PARTS.items() if piece in name), "language model")
+        counts[part] += parameter.numel() if parameter.requires_grad or not trained_only else 0
+    return counts
+
+
+@torch.no_grad()
+def count_flops(
+    segmentor: MLLMSegmentor,
+    *,
+    expressions: int = 1,
+    prefix_tokens: int = PREFIX_TOKENS,
+    branch_tokens: int = BRANCH_TOKENS,
+) -> dict[str, int]:
+    """FLOPs of each part for one image, all expressions in one sequence as in protocol 'independent'.
+
+    One multiply-add is 2 FLOPs. Counted are matrix products, convolutions and attention; attention over all
+    pairs of tokens, also those that the mask hides.
+
+    Args:
+        segmentor: From :func:`build_on_meta`.
+        expressions: How many are asked about the image.
+        prefix_tokens: Text tokens before the branches; the image's tokens come on top.
+        branch_tokens: Tokens of each expression's question and forced answer.
+    """
+    backbone, head = segmentor.backbone, segmentor.decode_head
+    images = torch.empty(1, 3, backbone.image_size, backbone.image_size, device="meta")
+    layout = _layout(
+        backbone.num_image_tokens(backbone.image_size), expressions, prefix_tokens, branch_tokens
+    )
+    with FlopCounterMode(display=False) as in_backbone:
+        features = backbone(images, layout)
+    with FlopCounterMode(display=False) as in_encode:
+        encoded = head.encode(features.detail, features.semantic)
+    with FlopCounterMode(display=False) as in_decode:
+        head.decode(encoded, features.queries, features.image_index)
+    modules = in_backbone.get_flop_counts()
+    vision, projector = (
+        sum(modules[f"{type(backbone).__name__}.model.model.{name}"].values())
+        for name in ("vision_tower", "multi_modal_projector")
+    )
+    return {
+        "vision tower": vision,
+        "projector": projector,
+        "language model": in_backbone.get_total_flops() - vision - projector,
+        "decoder, per image": in_encode.get_total_flops(),
+        "decoder, per expression": in_decode.get_total_flops(),
+    }
+
+
+def _layout(image_tokens: int, expressions: int, prefix_tokens: int, branch_tokens: int) -> SequenceLayout:
+    """Sequence of one image; all text is token 0, the image token is 1."""
+    branch = Branch(ids=[0] * branch_tokens, slots=[branch_tokens])
+    prefix = [0] * prefix_tokens + [1] * image_tokens
+    return pack(prefixes=[prefix], branches=[[branch] * expressions], image_token_id=1)

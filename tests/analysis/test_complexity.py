@@ -1,0 +1,138 @@
+"""Counts against arithmetic from the sizes in the config."""
+
+from pathlib import Path
+
+import pytest
+
+from mmseg_mllm.analysis import build_on_meta, count_flops, count_parameters
+from mmseg_mllm.analysis.complexity import BRANCH_TOKENS, PREFIX_TOKENS
+from mmseg_mllm.engine.config import load_config
+from mmseg_mllm.errors import ConfigError
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "mllmseg"
+TINY, LARGE = "internvl_tiny_toy.py", "internvl2_5_8b_refcoco.py"
+
+
+def model_config(name, **changes):
+    return load_config(str(CONFIGS / name), changes).model
+
+
+def dense(tokens, inputs, outputs):
+    """FLOPs of a linear layer."""
+    return 2 * tokens * inputs * outputs
+
+
+def attention(queries, keys, channels):
+    """FLOPs of the scores and of the weighted sum, over all pairs."""
+    return 2 * 2 * queries * keys * channels
+
+
+def vision_flops(vision):
+    """A ViT with a class token: patch convolution, then layers."""
+    width, patch = vision.hidden_size, vision.patch_size
+    patches = (vision.image_size // patch) ** 2
+    tokens = patches + 1
+    layer = dense(tokens, width, 4 * width) + 2 * dense(tokens, width, vision.intermediate_size)
+    layer += attention(tokens, tokens, width)
+    return dense(patches, 3 * patch**2, width) + vision.num_hidden_layers * layer
+
+
+def llm_flops(text, tokens, expressions):
+    """A decoder with grouped keys and values and a gated MLP; the LM head at one token per expression."""
+    width = text.hidden_size
+    kv_width = width // text.num_attention_heads * text.num_key_value_heads
+    layer = 2 * dense(tokens, width, width) + 2 * dense(tokens, width, kv_width)
+    layer += 3 * dense(tokens, width, text.intermediate_size) + attention(tokens, tokens, width)
+    return text.num_hidden_layers * layer + dense(expressions, width, text.vocab_size)
+
+
+def encode_flops(head, text, pixels, coarse):
+    """Projection, DSFF on ``pixels`` detail and ``coarse`` semantic tokens, self-attention of the decoder."""
+    C, F = head.channels, head.get("feedforward_channels", head.channels)
+    self_attention = dense(pixels, C, 4 * C) + attention(pixels, pixels, C)
+    cross_attention = dense(pixels + coarse, C, 2 * C) + attention(pixels, coarse, C)
+    dysample = dense(coarse, C, 2 * 4 * 2**2)
+    fused = cross_attention + self_attention + 2 * dense(pixels, C, F) + dysample + dense(pixels, 3 * C, C)
+    return dense(coarse, text.hidden_size, C) + fused + self_attention
+
+
+def decode_flops(head, text, pixels, patch):
+    """One query: its projection, the value path of cross-attention, feed-forward, two convolutions."""
+    C, F = head.channels, head.get("feedforward_channels", head.channels)
+    query = dense(1, text.hidden_size, C) + 2 * dense(1, C, C)
+    cells = dense(pixels, 9 * C, patch**2)
+    return query + 2 * dense(pixels, C, F) + cells + dense(pixels * patch**2, 25, 1)
+
+
+@pytest.mark.parametrize("name", [TINY, "internvl2_5_1b_refcoco.py", LARGE])
+@pytest.mark.parametrize("expressions", [1, 3])
+def test_flops_are_those_of_the_layer_sizes(name, expressions):
+    config = model_config(name)
+    vision, text, head = (
+        config.backbone.arch.vision_config,
+        config.backbone.arch.text_config,
+        config.decode_head,
+    )
+    pixels = (vision.image_size // vision.patch_size) ** 2
+    tokens = PREFIX_TOKENS + pixels // 4 + expressions * BRANCH_TOKENS
+    projector = [(4 * vision.hidden_size, text.hidden_size), (text.hidden_size, text.hidden_size)]
+    assert count_flops(build_on_meta(config, merged=True), expressions=expressions) == {
+        "vision tower": vision_flops(vision),
+        "projector": sum(dense(pixels // 4, *sizes) for sizes in projector),
+        "language model": llm_flops(text, tokens, expressions),
+        "decoder, per image": encode_flops(head, text, pixels, pixels // 4),
+        "decoder, per expression": expressions * decode_flops(head, text, pixels, vision.patch_size),
+    }
+
+
+def test_each_further_expression_costs_nearly_the_same():
+    segmentor = build_on_meta(model_config(LARGE), merged=True)
+    one, two, three = (sum(count_flops(segmentor, expressions=k).values()) for k in (1, 2, 3))
+    # What is not linear is attention between branches, which is computed and masked.
+    assert (three - two) - (two - one) == 32 * 2 * attention(BRANCH_TOKENS, BRANCH_TOKENS, 4096)
+    assert three - two == pytest.approx(two - one, rel=0.003)
+
+
+def test_token_numbers_are_arguments():
+    segmentor = build_on_meta(model_config(TINY), merged=True)
+    longer, same = (count_flops(segmentor, prefix_tokens=p, branch_tokens=b) for p, b in ((5, 9), (6, 8)))
+    assert longer == same
+    assert longer["language model"] < count_flops(segmentor)["language model"]
+
+
+def test_lora_costs_flops_unless_merged():
+    config = model_config(LARGE)
+    lora = count_parameters(build_on_meta(config))["LoRA"]
+    apart, merged = (count_flops(build_on_meta(config, merged=m))["language model"] for m in (False, True))
+    assert apart - merged == dense(PREFIX_TOKENS + 256 + BRANCH_TOKENS, 1, lora)
+
+
+@pytest.mark.parametrize("name", [TINY, LARGE])
+@pytest.mark.parametrize("trained_only", [False, True])
+def test_parameter_parts_make_up_the_whole(name, trained_only):
+    segmentor = build_on_meta(model_config(name))
+    counts = count_parameters(segmentor, trained_only=trained_only)
+    whole = [p for p in segmentor.parameters() if p.requires_grad or not trained_only]
+    assert sum(counts.values()) == sum(p.numel() for p in whole)
+
+
+def test_parameters_of_8b():
+    counts = count_parameters(build_on_meta(model_config(LARGE)))
+    assert counts["decoder"] == 34_385_542
+    assert counts["projector"] == 2 * 4096 + (4096 + 1) * 4096 * 2
+    per_layer = 2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336 + 2 * 4096
+    assert counts["language model"] == 2 * 92555 * 4096 + 32 * per_layer + 4096
+    assert counts["rows of [SEG], [REJ]"] == 2 * 2 * 4096
+
+
+def test_the_config_is_left_as_it_was():
+    config = model_config(LARGE)
+    before = str(config)
+    build_on_meta(config, merged=True)
+    assert str(config) == before
+
+
+@pytest.mark.parametrize("model", [{}, dict(type="EncoderDecoder")])
+def test_another_segmentor_is_refused(model):
+    with pytest.raises(ConfigError, match="MLLMSegmentor"):
+        build_on_meta(model)

@@ -1,0 +1,32 @@
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+TOOL = "tools/analysis_tools/model_complexity.py"
+CONFIG = "configs/mllmseg/internvl_tiny_toy.py"
+
+
+def test_prints_parameters_and_flops_of_each_part(run_tool):
+    result = run_tool(TOOL, CONFIG, "--cfg-options", "model.decode_head.fusion=concat")
+    assert result.returncode == 0, result.stderr
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines()]
+    rows = {row[0]: row[1:] for row in cells if len(row) == 5}
+    # The projector's norm and two linears: 4 x 128 -> 128 -> 128.
+    assert rows["projector"] == ["0.08", "83,200", "0.08", "83,200"]
+    assert rows["total"][1] == f"{sum(int(row[1].replace(',', '')) for row in rows.values()) // 2:,}"
+    assert "LoRA" not in rows
+    flops = {row[0]: row[1:] for row in cells if len(row) == 3}
+    assert list(flops)[-1] == "total"
+    assert flops["vision tower"] == ["0.24", "0.00"]
+    assert "1 multiply-add = 2 FLOPs" in result.stdout
+
+
+def test_config_absent(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [TOOL, "configs/nothing.py"])
+    with pytest.raises(SystemExit) as exit_info:
+        runpy.run_path(str(ROOT / TOOL), run_name="__main__")
+    assert exit_info.value.code == 1
+    assert capsys.readouterr().err.startswith("error: configs/nothing.py: no such config")
