@@ -11,6 +11,7 @@ REJ_TOKEN = "[REJ]"
 IMAGE_START_TOKEN = "<img>"
 IMAGE_END_TOKEN = "</img>"
 IMAGE_TOKEN = "<IMG_CONTEXT>"
+TURN_END_TOKEN = "<|im_end|>"
 SPECIAL_TOKENS = (
     IMAGE_START_TOKEN,
     IMAGE_END_TOKEN,
@@ -61,7 +62,7 @@ class PromptStyle:
 
     def prefix(self) -> str:
         """Everything up to and including the image, which all questions about it share."""
-        system = f"<|im_start|>system\n{self.system}<|im_end|>\n" if self.system else ""
+        system = f"<|im_start|>system\n{self.system}{TURN_END_TOKEN}\n" if self.system else ""
         return f"{system}<|im_start|>user\n{IMAGE_START_TOKEN}{IMAGE_TOKEN}{IMAGE_END_TOKEN}"
 
     def branch(
@@ -91,8 +92,8 @@ class PromptStyle:
         repeated = asked if rng is None else [e.strip().rstrip(".") for e in expressions]
         turn = question.format(expressions=", ".join(asked))
         return (
-            f"\n{turn}<|im_end|>\n<|im_start|>assistant\n",
-            f"{answer.format(repeated, tokens)}<|im_end|>",
+            f"\n{turn}{TURN_END_TOKEN}\n<|im_start|>assistant\n",
+            f"{answer.format(repeated, tokens)}{TURN_END_TOKEN}",
         )
 
 

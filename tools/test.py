@@ -15,16 +15,20 @@ from mmseg_mllm.engine.runner import build_runner, run_tool
 from mmseg_mllm.errors import CheckpointError
 from mmseg_mllm.evaluation import RESMetric
 from mmseg_mllm.evaluation.report import tables
+from mmseg_mllm.models.model_folder import use_model_folder
+from mmseg_mllm.models.segmentors.protocols import PAPER_PROMPT, PROTOCOLS
 
 
 def parse_args() -> argparse.Namespace:
     parser = tool_parser("Test a model.")
-    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument("checkpoint", help="checkpoint file, or a folder made by tools/model_converters")
     parser.add_argument("--out", help="write the predicted masks to this JSON file, as COCO RLE")
     parser.add_argument("--show-dir", help="write pictures of some predictions to this folder")
     parser.add_argument("--show-num", type=int, default=12, help="how many pictures (default 12)")
     parser.add_argument("--split", nargs="+", help="splits to test instead of the config's")
-    parser.add_argument("--protocol", help="how expressions are asked instead of the config's way")
+    parser.add_argument(
+        "--protocol", help=f"how expressions are asked instead of the config's way: {', '.join(PROTOCOLS)}"
+    )
     parser.add_argument(
         "--shuffle-expressions",
         action="store_true",
@@ -36,10 +40,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     config = load_config(args.config, args.cfg_options)
-    if not Path(args.checkpoint).is_file():
-        raise CheckpointError(f"{args.checkpoint}: no such checkpoint")
+    if Path(args.checkpoint).is_dir():
+        use_model_folder(config.model, args.checkpoint)
+    elif Path(args.checkpoint).is_file():
+        config.load_from = args.checkpoint
+    else:
+        raise CheckpointError(f"{args.checkpoint}: no such checkpoint file or model folder")
     config.launcher = args.launcher
-    config.load_from = args.checkpoint
     config.work_dir = args.work_dir or config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
     if args.protocol:
         config.model.protocol = args.protocol
@@ -70,6 +77,11 @@ def report(runner, args: argparse.Namespace) -> None:
     if args.shuffle_expressions:
         console.print(
             "cIoU rotated: a control, each mask scored against the target of the image's next object"
+        )
+    if runner.cfg.model.protocol == "paper" and runner.cfg.model.prompt != PAPER_PROMPT:
+        console.print(
+            f"note: protocol 'paper' asks with the prompt '{PAPER_PROMPT}', this model was trained with "
+            f"'{runner.cfg.model.prompt}'"
         )
     for what, path in (("masks", args.out), ("pictures", args.show_dir)):
         if path:

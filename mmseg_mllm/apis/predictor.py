@@ -1,5 +1,6 @@
 """Masks for sentences in a few lines of Python."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from mmseg_mllm.engine.config import load_config
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models import MLLMSegmentor
 from mmseg_mllm.models.checkpoints import readable
+from mmseg_mllm.models.model_folder import use_model_folder
 from mmseg_mllm.prompts import expression_problem
 
 
@@ -58,7 +60,7 @@ class RESPredictor:
 
         Args:
             config: Config file, or a config.
-            checkpoint: Checkpoint file of that config.
+            checkpoint: Checkpoint file of that config, or a folder made by ``tools/model_converters``.
             device: 'cuda' if there is one by default.
 
         Raises:
@@ -67,10 +69,15 @@ class RESPredictor:
         """
         config = load_config(config) if isinstance(config, str) else config
         init_default_scope("mmseg")
+        model_config = copy.deepcopy(config.model)
+        in_folder = Path(checkpoint).is_dir()
+        if in_folder:
+            use_model_folder(model_config, checkpoint)
         with quiet_upstream():
-            model = MODELS.build(config.model)
-        with readable(checkpoint):
-            load_checkpoint(model, checkpoint, map_location="cpu")
+            model = MODELS.build(model_config)
+        if not in_folder:
+            with readable(checkpoint):
+                load_checkpoint(model, checkpoint, map_location="cpu")
         return cls(model=model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")))
 
     def set_image(self, image: str | Path | np.ndarray) -> None:

@@ -1,10 +1,12 @@
 """Names of the mask decoder's tensors: the authors' (github.com/jcwang0602/MLLMSeg) and ``DSFFHead``'s."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from mmseg_mllm.errors import CheckpointError
+from mmseg_mllm.models.decode_heads import DSFFHead
 
 SHOWN = 3
 
@@ -45,43 +47,61 @@ OFFICIAL_MODULES = {
 }
 """Module of the authors' decoder -> (module of ``DSFFHead``, names of its tensors in both)."""
 
-_HEAD_NAMES = {
-    f"{official}.{tensor}": f"{ours}.{tensor}"
+OFFICIAL_PREFIX = "res_decoder."
+HEAD_NAMES = {
+    f"{ours}.{tensor}": f"{OFFICIAL_PREFIX}{official}.{tensor}"
     for official, (ours, tensors) in OFFICIAL_MODULES.items()
     for tensor in tensors
 }
+"""Tensor of a ``DSFFHead`` with ``fusion='dsff'``, batch norm and ``in_channels[0] == channels`` -> the
+authors' name."""
 
 
-def head_state_dict_from_official(
-    state_dict: Mapping[str, Tensor], *, prefix: str = "res_decoder."
-) -> dict[str, Tensor]:
+def head_state_dict_from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the tensors of the authors' mask decoder to those of ``DSFFHead``.
-
-    The head is one with ``fusion='dsff'``, batch norm and ``in_channels[0] == channels``.
 
     Args:
         state_dict: The decoder's tensors and no others.
-        prefix: What every name in ``state_dict`` starts with.
 
     Raises:
         CheckpointError: a tensor is unknown, or one is missing.
     """
-    return _renamed(state_dict, {prefix + official: ours for official, ours in _HEAD_NAMES.items()})
+    return _renamed(state_dict, {official: ours for ours, official in HEAD_NAMES.items()})
 
 
-def head_state_dict_to_official(
-    state_dict: Mapping[str, Tensor], *, prefix: str = "res_decoder."
-) -> dict[str, Tensor]:
+def head_state_dict_to_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Inverse of :func:`head_state_dict_from_official`.
 
     Args:
         state_dict: ``state_dict()`` of a ``DSFFHead``.
-        prefix: What every name in the result starts with.
 
     Raises:
         CheckpointError: the authors' decoder has no such tensor, or has one that is missing here.
     """
-    return _renamed(state_dict, {ours: prefix + official for official, ours in _HEAD_NAMES.items()})
+    return _renamed(state_dict, HEAD_NAMES)
+
+
+def official_head(shapes: Mapping[str, Sequence[int]]) -> DSFFHead:
+    """A ``DSFFHead`` with the sizes of the authors' decoder, and random weights.
+
+    Args:
+        shapes: Shapes of the authors' tensors by name.
+
+    Raises:
+        CheckpointError: tensors that tell the sizes are missing.
+    """
+    try:
+        channels, width = shapes[f"{OFFICIAL_PREFIX}img_llm_down.weight"]
+        cells = shapes[f"{OFFICIAL_PREFIX}conv1.0.weight"][0]
+        hidden = shapes[f"{OFFICIAL_PREFIX}ca_layer_vl.decoder.layers.0.linear1.weight"][0]
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"not the tensors of MLLMSeg's mask decoder: {error}") from None
+    return DSFFHead(
+        in_channels=[channels, width],
+        channels=channels,
+        mask_scale=math.isqrt(cells),
+        feedforward_channels=hidden,
+    )
 
 
 def _renamed(state_dict: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:

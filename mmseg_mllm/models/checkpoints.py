@@ -5,11 +5,21 @@ import pickle
 import re
 from collections.abc import Iterator
 
+from safetensors import SafetensorError
 from torch import nn
 
 from mmseg_mllm.errors import CheckpointError
 
 SHOWN = 3
+UNREADABLE = (
+    pickle.UnpicklingError,
+    SafetensorError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+)
 
 
 def check_state_dict(module: nn.Module, state_dict: dict, prefix: str, *args) -> None:
@@ -53,7 +63,7 @@ def readable(path: str) -> Iterator[None]:
     """
     try:
         yield
-    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         raise CheckpointError(
             f"{path}: not a checkpoint that can be read safely ({_reason(error)}); copy it again, or use an "
             "older one"

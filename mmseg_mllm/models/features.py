@@ -1,11 +1,24 @@
-"""The one record that passes from the MLLM backbone to the mask decoder."""
+"""What passes from the vision tower to the LLM, and from the MLLM backbone to the mask decoder."""
 
 from dataclasses import dataclass
 
 from torch import Tensor
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
+class VisionFeatures:
+    """An image seen once, for any number of questions.
+
+    Attributes:
+        detail: (B, C_v, H_v, W_v), vision features before the projector (T_img^1).
+        image_tokens: (B, T, C_l), what the LLM gets in place of its image tokens.
+    """
+
+    detail: Tensor
+    image_tokens: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
 class MLLMFeatures:
     """Features of B images and N expressions (symbols of the paper, arXiv 2508.04107).
 
@@ -15,6 +28,7 @@ class MLLMFeatures:
         queries: (N, C_l), the LLM's last hidden state for each expression (T_seg^0).
         image_index: (N,) int64, which image each expression asks about.
         target_score: (N,) float32, log p([SEG]) - log p([REJ]): above 0 the model sees a target.
+        rejected: (N,) bool, the most likely next token of the whole vocabulary is [REJ].
         loss_text: () cross-entropy on the answers, None where none was asked for.
     """
 
@@ -23,4 +37,5 @@ class MLLMFeatures:
     queries: Tensor
     image_index: Tensor
     target_score: Tensor
+    rejected: Tensor
     loss_text: Tensor | None = None

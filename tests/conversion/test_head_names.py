@@ -16,7 +16,7 @@ import torch
 
 from mmseg_mllm.errors import CheckpointError
 from mmseg_mllm.models.checkpoints import check_state_dict
-from mmseg_mllm.models.official import head_state_dict_from_official, head_state_dict_to_official
+from mmseg_mllm.conversion.head_names import head_state_dict_from_official, head_state_dict_to_official
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
 HAS_GOLDEN = (GOLDEN / "resdecoder.npz").is_file()
@@ -149,15 +149,14 @@ def test_name(official, ours):
     assert head_state_dict_to_official(state)[f"res_decoder.{official}"] is state[ours]
 
 
-@pytest.mark.parametrize("prefix", ["res_decoder.", "", "model.res_decoder."])
-def test_exact_inverses(prefix):
+def test_exact_inverses():
     state = tiny_head().state_dict()
-    official = head_state_dict_to_official(state, prefix=prefix)
-    assert all(name.startswith(prefix) for name in official)
-    back = head_state_dict_from_official(official, prefix=prefix)
+    official = head_state_dict_to_official(state)
+    assert all(name.startswith("res_decoder.") for name in official)
+    back = head_state_dict_from_official(official)
     assert list(back) == list(state)
     assert all(back[name] is tensor for name, tensor in state.items())
-    again = head_state_dict_to_official(back, prefix=prefix)
+    again = head_state_dict_to_official(back)
     assert list(again) == list(official)
     assert all(again[name] is tensor for name, tensor in official.items())
 

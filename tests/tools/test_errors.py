@@ -124,7 +124,7 @@ def test_checkpoint_absent(fails, options):
 
 def test_protocol_unknown(fails, options, trained):
     message = fails("tools/test.py", CONFIG, trained / "iter_6.pth", "--protocol", "both", *options)
-    assert "unknown protocol 'both'; there are independent, joint" in message
+    assert "unknown protocol 'both'; there are independent, joint, paper, generate" in message
 
 
 def test_pretrained_absent(fails, options):

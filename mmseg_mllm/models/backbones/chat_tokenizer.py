@@ -7,7 +7,14 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.sequence_layout import Branch
-from mmseg_mllm.prompts import IMAGE_END_TOKEN, IMAGE_TOKEN, REJ_TOKEN, SEG_TOKEN, SPECIAL_TOKENS
+from mmseg_mllm.prompts import (
+    IMAGE_END_TOKEN,
+    IMAGE_TOKEN,
+    REJ_TOKEN,
+    SEG_TOKEN,
+    SPECIAL_TOKENS,
+    TURN_END_TOKEN,
+)
 
 
 class ChatTokenizer:
@@ -42,6 +49,15 @@ class ChatTokenizer:
             raise ConfigError(f"{name_or_path}: no tokenizer can be loaded from here ({reason})") from None
         return cls(tokenizer=tokenizer)
 
+    @property
+    def turn_end_id(self) -> int:
+        """Id of the token that ends a turn.
+
+        Raises:
+            ConfigError: the tokenizer has none.
+        """
+        return self._id(TURN_END_TOKEN)
+
     def prefix_ids(self, prefix: str, *, num_image_tokens: int) -> list[int]:
         """Ids of the prefix text with its one image token repeated ``num_image_tokens`` times."""
         ids = self._encode([prefix])[0]
@@ -56,13 +72,11 @@ class ChatTokenizer:
             turns: Per branch the question and the answer (see ``PromptStyle.branch``).
             supervised: Whether the answers are trained; otherwise each branch ends before its last slot.
         """
-        whole = self._encode([prefix + question + answer for question, answer in turns])
-        asked = self._encode([prefix + question for question, _ in turns])
+        whole = self._after_image([prefix + question + answer for question, answer in turns])
+        asked = self.questions(prefix, [question for question, _ in turns])
         branches = []
-        for ids, asked_ids in zip(whole, asked, strict=True):
-            start = ids.index(self.image_end_id) + 1
-            branch_ids = ids[start:]
-            answer_start = len(asked_ids) - start
+        for branch_ids, asked_ids in zip(whole, asked, strict=True):
+            answer_start = len(asked_ids)
             slots = [
                 i
                 for i, token in enumerate(branch_ids)
@@ -74,6 +88,13 @@ class ChatTokenizer:
                 else Branch(ids=branch_ids[: slots[-1]], slots=slots)
             )
         return branches
+
+    def questions(self, prefix: str, questions: Sequence[str]) -> list[list[int]]:
+        """Ids of what follows the prefix up to each answer."""
+        return self._after_image([prefix + question for question in questions])
+
+    def _after_image(self, texts: list[str]) -> list[list[int]]:
+        return [ids[ids.index(self.image_end_id) + 1 :] for ids in self._encode(texts)]
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         encoded = self.tokenizer(texts, add_special_tokens=False)["input_ids"]

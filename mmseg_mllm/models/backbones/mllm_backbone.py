@@ -10,13 +10,13 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from mmseg_mllm.compat import enable_gradient_checkpointing
+from mmseg_mllm.compat import enable_gradient_checkpointing, quiet_upstream
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.adapters import inject_lora, set_trainable
 from mmseg_mllm.models.backbones.chat_tokenizer import ChatTokenizer
 from mmseg_mllm.models.backbones.hf_model import build_hf_model, check_folder
 from mmseg_mllm.models.backbones.sequence_layout import SequenceLayout, pack
-from mmseg_mllm.models.features import MLLMFeatures
+from mmseg_mllm.models.features import MLLMFeatures, VisionFeatures
 
 ATTENTION = ("sdpa", "eager")
 
@@ -70,7 +70,7 @@ class MLLMBackbone(BaseModule):
             check_folder(pretrained)
         self.dtype = getattr(torch, dtype)
         self.attn_implementation = attn_implementation
-        self.tokenizer = _build_tokenizer(tokenizer, pretrained)
+        self.tokenizer = build_tokenizer(tokenizer, pretrained)
         self.model = build_hf_model(
             arch=arch,
             pretrained=pretrained,
@@ -125,13 +125,26 @@ class MLLMBackbone(BaseModule):
         Raises:
             ConfigError: the backbone was built without a tokenizer.
         """
+        ids = self._prefix_ids(prefix, image_size)
+        branches = [self.tokenizer.branches(prefix, image, supervised=supervised) for image in turns]
+        return pack(prefixes=[ids] * len(turns), branches=branches, image_token_id=self.tokenizer.image_id)
+
+    def questions(
+        self, prefix: str, questions: Sequence[Sequence[str]], *, image_size: int
+    ) -> tuple[list[int], list[list[list[int]]]]:
+        """Token ids of the prefix, and per image of the questions that follow it.
+
+        Arguments and errors are those of :meth:`layout`.
+        """
+        ids = self._prefix_ids(prefix, image_size)
+        return ids, [self.tokenizer.questions(prefix, image) for image in questions]
+
+    def _prefix_ids(self, prefix: str, image_size: int) -> list[int]:
         if self.tokenizer is None:
             raise ConfigError(
                 "the backbone has no tokenizer: set `pretrained` to a folder with one, or `tokenizer`"
             )
-        ids = self.tokenizer.prefix_ids(prefix, num_image_tokens=self.num_image_tokens(image_size))
-        branches = [self.tokenizer.branches(prefix, image, supervised=supervised) for image in turns]
-        return pack(prefixes=[ids] * len(turns), branches=branches, image_token_id=self.tokenizer.image_id)
+        return self.tokenizer.prefix_ids(prefix, num_image_tokens=self.num_image_tokens(image_size))
 
     def autocast(self) -> contextlib.AbstractContextManager:
         """Mixed precision of ``dtype`` on the model's device; nothing for float32."""
@@ -146,19 +159,73 @@ class MLLMBackbone(BaseModule):
             images: (B, 3, H, W) float, normalised; H = W.
             layout: Sequences of the same B images.
         """
-        layout = layout.to(images.device)
+        return self.read(self.see(images), layout)
+
+    def see(self, images: Tensor) -> VisionFeatures:
+        """The vision tower's part: (B, 3, H, W) float, normalised."""
         with self.autocast():
             vision = self.model.get_image_features(pixel_values=images)
-            hidden = self._language(vision.pooler_output, layout)
+        detail = _to_map(vision.last_hidden_state[:, 1:])  # without the class token
+        return VisionFeatures(detail=detail, image_tokens=vision.pooler_output)
+
+    def read(self, vision: VisionFeatures, layout: SequenceLayout) -> MLLMFeatures:
+        """The LLM's part, for images seen before."""
+        layout = layout.to(vision.detail.device)
+        with self.autocast():
+            hidden = self._language(vision.image_tokens, layout)
             queries = hidden[layout.slot_reads.unbind(1)]
+            target_score, rejected = self._verdicts(queries)
             return MLLMFeatures(
-                detail=_to_map(vision.last_hidden_state[:, 1:]),  # without the class token
+                detail=vision.detail,
                 semantic=_to_map(_gather(hidden, layout.image_positions - 1)),
                 queries=queries,
                 image_index=layout.slot_reads[:, 0],
-                target_score=self._target_score(queries),
+                target_score=target_score,
+                rejected=rejected,
                 loss_text=self._text_loss(hidden, layout),
             )
+
+    @torch.no_grad()
+    def generate(
+        self, vision: VisionFeatures, questions: Sequence[Sequence[Sequence[int]]], *, max_new_tokens: int
+    ) -> list[list[list[int]]]:
+        """Answers that the model writes by itself, greedily, up to the first [SEG] or [REJ].
+
+        Args:
+            vision: Of B images.
+            questions: Per image the token ids of its questions, each with the prefix before it.
+            max_new_tokens: Where an answer without [SEG] and [REJ] ends at the latest.
+
+        Returns:
+            Per image and question the ids of the answer; its last is [SEG] or [REJ], or there is none.
+        """
+        ends = [*self.answer_token_ids, self.tokenizer.turn_end_id]
+        answers = []
+        for image_tokens, image_questions in zip(vision.image_tokens, questions, strict=True):
+            embeds, mask = self._left_padded(image_tokens, image_questions)
+            with self.autocast(), quiet_upstream():
+                written = self.model.generate(
+                    inputs_embeds=embeds,
+                    attention_mask=mask,
+                    max_new_tokens=max_new_tokens,
+                    do_sample=False,
+                    eos_token_id=ends,
+                    pad_token_id=self.tokenizer.turn_end_id,
+                )
+            answers.append([_up_to_first(ids, ends) for ids in written.tolist()])
+        return answers
+
+    def _left_padded(self, image_tokens: Tensor, questions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """(T, C) image tokens and K questions -> (K, L, C_l) embeddings and their (K, L) mask."""
+        length = max(map(len, questions))
+        padded = [[self.tokenizer.turn_end_id] * (length - len(ids)) + list(ids) for ids in questions]
+        ids = torch.tensor(padded, device=image_tokens.device)
+        spare = torch.tensor([length - len(question) for question in questions], device=ids.device)
+        mask = torch.arange(length, device=ids.device) >= spare[:, None]
+        embeds = self.model.get_input_embeddings()(ids)
+        at_image = (ids == self.tokenizer.image_id).unsqueeze(-1).expand_as(embeds)
+        tokens = image_tokens.to(embeds.dtype).expand(len(questions), -1, -1)
+        return embeds.masked_scatter(at_image, tokens), mask.long()
 
     def _language(self, image_tokens: Tensor, layout: SequenceLayout) -> Tensor:
         """(B, T, C_l) image tokens put in their places -> (B, L, C_l) last hidden states, after the norm."""
@@ -181,10 +248,11 @@ class MLLMBackbone(BaseModule):
         return torch.zeros_like(visible, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)
 
     @torch.no_grad()
-    def _target_score(self, queries: Tensor) -> Tensor:
+    def _verdicts(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C_l) -> (N,) log p([SEG]) - log p([REJ]), and (N,) whether [REJ] is the likeliest token."""
         logits = self.model.lm_head(queries).float()
         seg, rej = self.answer_token_ids
-        return logits[:, seg] - logits[:, rej]
+        return logits[:, seg] - logits[:, rej], logits.argmax(dim=1) == rej
 
     def _text_loss(self, hidden: Tensor, layout: SequenceLayout) -> Tensor | None:
         """Cross-entropy on answer tokens; the LM head sees these positions only."""
@@ -195,7 +263,8 @@ class MLLMBackbone(BaseModule):
         return (losses * layout.answer_weights).sum()
 
 
-def _build_tokenizer(tokenizer: str | dict | None, pretrained: str | None) -> ChatTokenizer | None:
+def build_tokenizer(tokenizer: str | dict | None, pretrained: str | None) -> ChatTokenizer | None:
+    """The tokenizer of a backbone with these arguments; None where neither is given."""
     if isinstance(tokenizer, dict):
         return ChatTokenizer(tokenizer=MODELS.build(tokenizer))
     source = tokenizer or pretrained
@@ -207,6 +276,14 @@ def _build_tokenizer(tokenizer: str | dict | None, pretrained: str | None) -> Ch
 def _gather(hidden: Tensor, positions: Tensor) -> Tensor:
     """hidden (B, L, C) at positions (B, T) -> (B, T, C)."""
     return hidden.gather(1, positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
+
+
+def _up_to_first(ids: list[int], ends: Sequence[int]) -> list[int]:
+    """The ids up to and with the first of ``ends``."""
+    for i, token in enumerate(ids):
+        if token in ends:
+            return ids[: i + 1]
+    return ids
 
 
 def _to_map(tokens: Tensor) -> Tensor:

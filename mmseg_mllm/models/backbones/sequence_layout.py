@@ -1,7 +1,7 @@
 """One layout for every way of asking: a prefix with the image, then branches that don't see one another."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -68,7 +68,7 @@ class SequenceLayout:
 
     def to(self, device: torch.device | str) -> "SequenceLayout":
         """The same layout on another device."""
-        return SequenceLayout(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 def pack(

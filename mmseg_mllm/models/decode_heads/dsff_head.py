@@ -1,5 +1,6 @@
 """The mask decoder: a fused feature map and query vectors in, one mask per query out."""
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -10,8 +11,10 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmseg_mllm.compat import pixel_shuffle
-from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.errors import CheckpointError, ConfigError
+from mmseg_mllm.models.checkpoints import check_state_dict
 from mmseg_mllm.models.layers import DecoderBlock, FeatureFusion
+from mmseg_mllm.models.model_folder import read_tensors
 
 
 @MODELS.register_module()
@@ -35,6 +38,8 @@ class DSFFHead(BaseDecodeHead):
             fast learner too slowly; from scratch at a high learning rate take ``dict(type='GN', ...)``.
         loss_decode: Losses on mask logits; the paper's BCE + DICE with weight 1 by default (Eq. 14, 15).
         in_index: Which backbone outputs are the detail and the semantic map.
+        pretrained: Safetensors file with all of the head's weights, such as a model folder's
+            ``decode_head.safetensors``; not read inside ``torch.device('meta')``.
         kwargs: As for ``mmseg``'s ``BaseDecodeHead``.
     """
 
@@ -56,6 +61,7 @@ class DSFFHead(BaseDecodeHead):
             dict(type="DiceLoss", naive_dice=True, eps=1.0, ignore_index=None, loss_name="loss_dice"),
         ),
         in_index: Sequence[int] = (0, 1),
+        pretrained: str | None = None,
         **kwargs,
     ) -> None:
         kwargs.setdefault("threshold", 0.5 if num_classes == 1 else None)
@@ -91,6 +97,16 @@ class DSFFHead(BaseDecodeHead):
         self._start_as_background()
         if num_classes > 1:
             self.class_queries = nn.Embedding(num_classes, semantic_channels)
+        if pretrained is not None and torch.get_default_device().type != "meta":
+            self._load(os.path.expanduser(pretrained))
+
+    def _load(self, path: str) -> None:
+        tensors = read_tensors(path)
+        try:
+            check_state_dict(self, tensors, "")
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from None
+        self.load_state_dict(tensors)
 
     @torch.no_grad()
     def _start_as_background(self) -> None:

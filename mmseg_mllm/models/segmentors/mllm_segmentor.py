@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -11,13 +12,16 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from mmseg_mllm.boxes import mask_boxes
 from mmseg_mllm.compat import quiet_upstream
-from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout, pack
 from mmseg_mllm.models.checkpoints import check_state_dict
-from mmseg_mllm.models.features import MLLMFeatures
-from mmseg_mllm.prompts import prompt_style
+from mmseg_mllm.models.features import MLLMFeatures, VisionFeatures
+from mmseg_mllm.models.segmentors.protocols import PAPER_PROMPT, protocol_of
+from mmseg_mllm.prompts import PromptStyle, prompt_style
 
-PROTOCOLS = ("independent", "joint")
+MAX_NEW_TOKENS = 128
+"""Where a generated answer ends at the latest: it repeats the expression, and those have up to 50 words."""
 
 
 @MODELS.register_module()
@@ -30,9 +34,10 @@ class MLLMSegmentor(BaseSegmentor):
             from the backbone where they are not given.
         data_preprocessor: Config of ``mmengine``'s ``ImgDataPreprocessor`` with the mean and std (0 to 255).
         prompt: Name of a style in ``prompts.PROMPT_STYLES``.
-        protocol: How an image's expressions are asked. 'independent': each alone, for the price of its own
-            tokens; 'joint': all in one conversation, in which they see one another, as in MLLMSeg. In both
-            the answers are forced: their text is given, [SEG] is scored against [REJ].
+        protocol: Name of a way of asking in ``protocols.PROTOCOLS``. 'independent': each expression alone,
+            for the price of its own tokens; 'joint': all of an image in one conversation; 'paper': as
+            MLLMSeg's code tests; 'generate': the model writes its answers. Training asks alone or jointly,
+            and gives the answers.
     """
 
     def __init__(
@@ -45,9 +50,7 @@ class MLLMSegmentor(BaseSegmentor):
         protocol: str = "independent",
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
-        if protocol not in PROTOCOLS:
-            raise ConfigError(f"unknown protocol {protocol!r}; there are {', '.join(PROTOCOLS)}")
-        self.protocol = protocol
+        self.protocol = protocol_of(protocol)
         self.prompt = prompt_style(prompt)
         self.backbone = MODELS.build(backbone)
         sizes = dict(
@@ -78,21 +81,28 @@ class MLLMSegmentor(BaseSegmentor):
         """Masks at the images' original size.
 
         Adds to each sample ``protocol`` (str) and ``pred_instances`` with ``masks`` (K, H, W) bool,
-        foreground where the probability, resized bilinearly, is at least 0.5; ``scores`` (K,) float32,
-        log p([SEG]) - log p([REJ]); ``rejected`` (K,) bool, score below 0.
+        foreground where the probability, resized bilinearly, is at least 0.5; ``bboxes`` (K, 4) float32 xyxy
+        around probabilities above 0.5, maxima inclusive, zeros for none; ``scores`` (K,) float32,
+        log p([SEG]) - log p([REJ]); ``rejected`` (K,) bool, the model holds that there is no target: score
+        below 0, in protocol 'paper' [REJ] likelier than all other tokens, in 'generate' no [SEG] written (the
+        mask is then empty).
         """
         features, logits = self._run(inputs, data_samples, supervised=False)
+        rejected = features.rejected if self.protocol.paper or self.protocol.generated else None
         probabilities = logits.float().sigmoid()
         for i, sample in enumerate(data_samples):
             chosen = features.image_index == i
             resized = F.interpolate(
                 probabilities[chosen], size=sample.ori_shape, mode="bilinear", align_corners=False
             )
-            scores = features.target_score[chosen]
+            resized, scores = resized[:, 0], features.target_score[chosen]
+            verdicts = scores < 0 if rejected is None else rejected[chosen]
+            if self.protocol.generated:
+                resized = resized.masked_fill(verdicts[:, None, None], 0.0)
             sample.pred_instances = InstanceData(
-                masks=resized[:, 0] >= 0.5, scores=scores, rejected=scores < 0
+                masks=resized >= 0.5, bboxes=mask_boxes(resized > 0.5), scores=scores, rejected=verdicts
             )
-            sample.set_metainfo(dict(protocol=f"{self.protocol}, forced"))
+            sample.set_metainfo(dict(protocol=self.protocol.says))
         return list(data_samples)
 
     def _forward(self, inputs: Tensor, data_samples: Sequence[SegDataSample] | None = None) -> Tensor:
@@ -113,26 +123,80 @@ class MLLMSegmentor(BaseSegmentor):
             data_samples: B samples with ``expressions``, and for supervision ``ann_ids``.
             supervised: Draw training prompts and compute the loss on the answers.
         """
-        rng = random if supervised else None
+        vision = self.backbone.see(inputs)
+        if self.protocol.generated and not supervised:
+            return self._read_own_answers(vision, inputs, data_samples)
+        has_target = [self._answers(sample, supervised=supervised) for sample in data_samples]
+        layout = self._layout(inputs, data_samples, has_target, supervised=supervised)
+        features = self.backbone.read(vision, layout)
+        if supervised or all(map(all, has_target)):
+            return features
+        # MLLMSeg's "re-evaluation": verdicts are of the first run, everything else of one without [REJ].
+        all_seg = [[True] * len(answers) for answers in has_target]
+        again = self.backbone.read(vision, self._layout(inputs, data_samples, all_seg, supervised=False))
+        return replace(again, target_score=features.target_score, rejected=features.rejected)
+
+    def _answers(self, sample: SegDataSample, *, supervised: bool) -> list[bool]:
+        """Which of a sample's given answers say [SEG]; the others say [REJ]."""
+        if supervised or (self.protocol.paper and "gt_instances" in sample):
+            return [bool(ids) for ids in sample.ann_ids]
+        return [True] * len(sample.expressions)
+
+    def _layout(
+        self,
+        inputs: Tensor,
+        data_samples: Sequence[SegDataSample],
+        has_target: Sequence[Sequence[bool]],
+        *,
+        supervised: bool,
+    ) -> SequenceLayout:
+        style = self._style(supervised=supervised)
         turns = []
-        for sample in data_samples:
+        for sample, answers in zip(data_samples, has_target, strict=True):
             n = len(sample.expressions)
-            groups = [range(n)] if self.protocol == "joint" else [[k] for k in range(n)]
-            targets = [bool(ids) for ids in sample.ann_ids] if supervised else [True] * n
+            groups = [range(n)] if self.protocol.joint else [[k] for k in range(n)]
             turns.append(
                 [
-                    self.prompt.branch(
+                    style.branch(
                         [sample.expressions[k] for k in group],
-                        has_target=[targets[k] for k in group],
-                        rng=rng,
+                        has_target=[answers[k] for k in group],
+                        rng=random if supervised else None,
                     )
                     for group in groups
                 ]
             )
-        layout = self.backbone.layout(
-            self.prompt.prefix(), turns, image_size=inputs.shape[-1], supervised=supervised
+        return self.backbone.layout(style.prefix(), turns, image_size=inputs.shape[-1], supervised=supervised)
+
+    def _style(self, *, supervised: bool) -> PromptStyle:
+        return prompt_style(PAPER_PROMPT) if self.protocol.paper and not supervised else self.prompt
+
+    def _read_own_answers(
+        self, vision: VisionFeatures, inputs: Tensor, data_samples: Sequence[SegDataSample]
+    ) -> MLLMFeatures:
+        """Features of answers that the model wrote; ``rejected`` where it wrote no [SEG]."""
+        backbone = self.backbone
+        questions = [[self.prompt.branch([text])[0] for text in s.expressions] for s in data_samples]
+        prefix_ids, asked = backbone.questions(self.prompt.prefix(), questions, image_size=inputs.shape[-1])
+        written = backbone.generate(
+            vision,
+            [[prefix_ids + question for question in image] for image in asked],
+            max_new_tokens=MAX_NEW_TOKENS,
         )
-        return self.backbone(inputs, layout)
+        branches, rejected = [], []
+        for image_questions, image_answers in zip(asked, written, strict=True):
+            branches.append([])
+            for question, answer in zip(image_questions, image_answers, strict=True):
+                ends = answer[-1:] in ([backbone.tokenizer.seg_id], [backbone.tokenizer.rej_id])
+                ids = question + (answer[:-1] if ends else answer)
+                branches[-1].append(Branch(ids=ids, slots=[len(ids)]))
+                rejected.append(answer[-1:] != [backbone.tokenizer.seg_id])
+        layout = pack(
+            prefixes=[prefix_ids] * len(branches),
+            branches=branches,
+            image_token_id=backbone.tokenizer.image_id,
+        )
+        features = backbone.read(vision, layout)
+        return replace(features, rejected=torch.tensor(rejected, device=features.rejected.device))
 
     def _run(
         self,

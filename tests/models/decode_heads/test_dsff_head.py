@@ -10,7 +10,7 @@ from mmseg.structures import SegDataSample
 from torch import nn
 
 from mmseg_mllm.errors import ConfigError
-from mmseg_mllm.models.official import head_state_dict_to_official
+from mmseg_mllm.conversion.head_names import head_state_dict_to_official
 from mmseg_mllm.ops import DySample
 
 C, SCALE, C_V, C_L = 32, 3, 24, 20  # channels, mask_scale, widths of the detail and the semantic map
@@ -75,7 +75,8 @@ def test_equals_computing_everything_per_expression(image_index, semantic_scale)
     head = small_head(semantic_scale=semantic_scale).double()
     plain = PlainDecoder(semantic_scale).double().eval()
     state = {name: t for name, t in head.state_dict().items() if not name.startswith("detail_proj")}
-    plain.load_state_dict(head_state_dict_to_official(state, prefix=""))
+    official = head_state_dict_to_official(state)
+    plain.load_state_dict({name.removeprefix("res_decoder."): tensor for name, tensor in official.items()})
     *features, index = random_features(image_index, semantic_scale)
     detail, semantic, queries = (feature.double() for feature in features)
     logits = head.decode(head.encode(detail, semantic), queries, index)

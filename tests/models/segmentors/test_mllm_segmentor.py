@@ -127,7 +127,7 @@ def test_a_batch_without_any_target_trains(build_segmentor, images):
 
 
 def test_unknown_protocol_and_prompt_are_refused(build_segmentor):
-    with pytest.raises(ConfigError, match=r"unknown protocol 'all'.*independent, joint"):
+    with pytest.raises(ConfigError, match=r"unknown protocol 'all'.*independent, joint, paper, generate"):
         build_segmentor(protocol="all")
 
 

@@ -1,0 +1,186 @@
+"""Which tensors of InternVL's original layout hold the numbers of which native ones."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from transformers import PretrainedConfig
+
+from mmseg_mllm.errors import CheckpointError
+
+
+class Rows(Protocol):
+    """How the rows (axis 0) of one original tensor are those of several native ones."""
+
+    def split(self, tensor: Tensor) -> list[Tensor]: ...
+
+    def join(self, tensors: Sequence[Tensor]) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class StackedRows:
+    """Queries, keys and values one after another: the vision tower's ``qkv``."""
+
+    def split(self, tensor: Tensor) -> list[Tensor]:
+        """(3 C, ...) -> three (C, ...)."""
+        return list(tensor.chunk(3))
+
+    def join(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Inverse of :meth:`split`."""
+        return torch.cat(list(tensors))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupedRows:
+    """InternLM2's ``wqkv``: per key-value head its query heads, then the key, then the value."""
+
+    kv_heads: int
+    queries_per_group: int
+    head_dim: int
+
+    def split(self, tensor: Tensor) -> list[Tensor]:
+        """(kv_heads * (queries_per_group + 2) * head_dim, ...) -> queries, keys, values."""
+        blocks = tensor.unflatten(0, (self.kv_heads, self.queries_per_group + 2, self.head_dim))
+        parts = blocks.split([self.queries_per_group, 1, 1], dim=1)
+        return [part.flatten(0, 2) for part in parts]
+
+    def join(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Inverse of :meth:`split`."""
+        blocks = [tensor.unflatten(0, (self.kv_heads, -1, self.head_dim)) for tensor in tensors]
+        return torch.cat(blocks, dim=1).flatten(0, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """One original tensor and the native ones with the same numbers.
+
+    Attributes:
+        original: Name in the original layout.
+        native: Names in transformers' layout; several only with ``rows``.
+        rows: How one becomes several; None for a change of name alone.
+    """
+
+    original: str
+    native: tuple[str, ...]
+    rows: Rows | None = None
+
+    def to_native(self, tensor: Tensor) -> list[Tensor]:
+        return self.rows.split(tensor) if self.rows else [tensor]
+
+    def to_original(self, tensors: Sequence[Tensor]) -> Tensor:
+        return self.rows.join(tensors) if self.rows else tensors[0]
+
+
+_VISION = {
+    "model.vision_tower.": "vision_model.",
+    ".cls_token": ".class_embedding",
+    ".position_embeddings": ".position_embedding",
+    ".patch_embeddings.projection.": ".patch_embedding.",
+    ".encoder.layer.": ".encoder.layers.",
+    ".lambda_": ".ls",
+    ".attention.q_proj.": ".attn.qkv.",
+    ".attention.projection_layer.": ".attn.proj.",
+    ".layernorm_before.": ".norm1.",
+    ".layernorm_after.": ".norm2.",
+}
+_PROJECTOR = {
+    "model.multi_modal_projector.": "mlp1.",
+    ".layer_norm.": ".0.",
+    ".linear_1.": ".1.",
+    ".linear_2.": ".3.",
+}
+_SAME_LLM = {"model.language_model.": "language_model.model.", "lm_head.": "language_model.lm_head."}
+_INTERNLM2 = {
+    "model.language_model.": "language_model.model.",
+    "lm_head.": "language_model.output.",
+    ".embed_tokens.": ".tok_embeddings.",
+    ".self_attn.q_proj.": ".attention.wqkv.",
+    ".self_attn.o_proj.": ".attention.wo.",
+    ".mlp.gate_proj.": ".feed_forward.w1.",
+    ".mlp.down_proj.": ".feed_forward.w2.",
+    ".mlp.up_proj.": ".feed_forward.w3.",
+    ".input_layernorm.": ".attention_norm.",
+    ".post_attention_layernorm.": ".ffn_norm.",
+}
+
+
+def internvl_links(names: Iterable[str], *, config: PretrainedConfig) -> list[Link]:
+    """Links of a whole InternVL.
+
+    Args:
+        names: Names of the native model's tensors.
+        config: Its ``InternVLConfig``; a Llama in it is InternLM2 in the original layout.
+    """
+    text = config.text_config
+    is_internlm2 = text.model_type == "llama"
+    grouped = GroupedRows(
+        kv_heads=text.num_key_value_heads,
+        queries_per_group=text.num_attention_heads // text.num_key_value_heads,
+        head_dim=text.hidden_size // text.num_attention_heads,
+    )
+    links = []
+    for name in names:
+        in_vision = name.startswith("model.vision_tower.")
+        fused = in_vision or (is_internlm2 and ".self_attn." in name)
+        if fused and (".k_proj." in name or ".v_proj." in name):
+            continue  # with the query's
+        if in_vision:
+            table, rows = _VISION, StackedRows()
+        elif name.startswith("model.multi_modal_projector."):
+            table, rows = _PROJECTOR, None
+        else:
+            table, rows = _INTERNLM2 if is_internlm2 else _SAME_LLM, grouped
+        if fused and ".q_proj." in name:
+            native = tuple(name.replace(".q_proj.", f".{part}_proj.") for part in "qkv")
+            links.append(Link(original=_renamed(name, table), native=native, rows=rows))
+        else:
+            links.append(Link(original=_renamed(name, table), native=(name,)))
+    return links
+
+
+def check_links(
+    links: Sequence[Link],
+    *,
+    original: Mapping[str, Sequence[int]],
+    native: Mapping[str, Sequence[int]],
+    where: str,
+) -> list[str]:
+    """See before anything is written that each native tensor will be filled, with its shape.
+
+    Args:
+        links: Of all native tensors.
+        original: Shapes of the original tensors by name.
+        native: Shapes of the native ones.
+        where: Named in errors.
+
+    Returns:
+        Names of the original tensors that no link uses.
+
+    Raises:
+        CheckpointError: a tensor is missing or of another shape.
+    """
+    missing = [link.original for link in links if link.original not in original]
+    if missing:
+        raise CheckpointError(
+            f"{where}: {len(missing)} of {len(links)} tensors are missing, such as {', '.join(missing[:3])}. "
+            "The weights are incomplete or do not belong to the config.json beside them; download them again"
+        )
+    for link in links:
+        shapes = [tuple(native[name]) for name in link.native]
+        wanted = (sum(shape[0] for shape in shapes), *shapes[0][1:]) if link.rows else shapes[0]
+        found = tuple(original[link.original])
+        if found != wanted:
+            raise CheckpointError(
+                f"{where}: {link.original} has shape {found}, by its config.json it should be {wanted}; "
+                "weights and config.json don't belong together"
+            )
+    used = {link.original for link in links}
+    return [name for name in original if name not in used]
+
+
+def _renamed(name: str, table: Mapping[str, str]) -> str:
+    for native, original in table.items():
+        name = name.replace(native, original)
+    return name

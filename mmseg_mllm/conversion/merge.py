@@ -1,0 +1,101 @@
+"""A checkpoint that was trained here to a model folder."""
+
+import math
+import shutil
+from pathlib import Path
+
+import torch
+from mmengine.config import ConfigDict
+from mmseg.registry import MODELS
+from safetensors.torch import save_file
+from transformers import PretrainedConfig
+
+from mmseg_mllm.compat import quiet_upstream
+from mmseg_mllm.conversion.convert import ORIGINAL_DIR, Conversion
+from mmseg_mllm.conversion.lora import MergedTensors
+from mmseg_mllm.conversion.new_folder import new_folder
+from mmseg_mllm.conversion.tensor_files import ShardWriter, TensorFiles
+from mmseg_mllm.errors import CheckpointError, ConfigError
+from mmseg_mllm.models import MLLMSegmentor
+from mmseg_mllm.models.backbones.mllm_backbone import build_tokenizer
+from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE
+
+BACKBONE, HEAD = "backbone.model.", "decode_head."
+
+
+def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conversion:
+    """Merge LoRA and trained token rows of a checkpoint, and write a model folder.
+
+    The checkpoint is read tensor by tensor; the model is not built.
+
+    Args:
+        model: ``model`` of the config that it was trained with.
+        checkpoint: ``.pth`` file.
+        target: Folder to make.
+
+    Raises:
+        CheckpointError: the file is damaged, or belongs to another config.
+        ConfigError: the target exists, or the config names no tokenizer.
+    """
+    backbone = model.backbone
+    tokenizer = build_tokenizer(backbone.get("tokenizer"), backbone.get("pretrained"))
+    if tokenizer is None:
+        raise ConfigError(
+            "model.backbone has neither `pretrained` nor `tokenizer`: a folder needs a tokenizer"
+        )
+    if not checkpoint.is_file():
+        raise CheckpointError(f"{checkpoint}: no such checkpoint")
+    files = TensorFiles(files=[checkpoint])
+    lora = backbone.get("lora") or {}
+    tensors = MergedTensors(
+        tensors=files, scaling=_scaling(lora), token_ids=[tokenizer.seg_id, tokenizer.rej_id]
+    )
+    native = _built_on_meta(model, rows=tensors.shapes.get(f"{BACKBONE}lm_head.weight", (0,))[0])
+    _check_names(tensors, native, checkpoint)
+    names = sorted(tensors.shapes, key=tensors.in_file_order)
+    with new_folder(target, needed_bytes=files.total_bytes) as folder, quiet_upstream():
+        tokenizer.tokenizer.save_pretrained(folder)
+        writer = ShardWriter(folder=folder)
+        for name in names:
+            if name.startswith(BACKBONE):
+                writer.add(name.removeprefix(BACKBONE), tensors.get(name))
+        writer.close()
+        head = {n.removeprefix(HEAD): tensors.get(n).contiguous() for n in names if n.startswith(HEAD)}
+        save_file(head, folder / DECODE_HEAD_FILE, metadata=dict(format="pt"))
+        config: PretrainedConfig = native.backbone.model.config
+        config.image_token_id = tokenizer.image_id
+        config.save_pretrained(folder)
+        original = Path(backbone.get("pretrained") or "", ORIGINAL_DIR)
+        if original.is_dir():
+            shutil.copytree(original, folder / ORIGINAL_DIR)
+    return Conversion(
+        tensors=len(names),
+        parameters=writer.parameters + sum(tensor.numel() for tensor in head.values()),
+        merged_ranks=tensors.ranks,
+    )
+
+
+def _scaling(lora: dict) -> float:
+    """Of peft.LoraConfig's arguments."""
+    rank = lora.get("r", 8)
+    return lora.get("lora_alpha", 8) / (math.sqrt(rank) if lora.get("use_rslora") else rank)
+
+
+def _built_on_meta(model: ConfigDict, *, rows: int) -> MLLMSegmentor:
+    """The model without LoRA, with as many rows of the vocabulary as the checkpoint has."""
+    text = {**model.backbone.arch.text_config, "vocab_size": rows}
+    backbone = {**model.backbone, "lora": None, "arch": {**model.backbone.arch, "text_config": text}}
+    with torch.device("meta"):
+        return MODELS.build({**model, "backbone": backbone})
+
+
+def _check_names(tensors: MergedTensors, native: MLLMSegmentor, checkpoint: Path) -> None:
+    own = {name: tuple(tensor.shape) for name, tensor in native.state_dict().items()}
+    different = [
+        name for name in sorted({*own, *tensors.shapes}) if own.get(name) != tensors.shapes.get(name)
+    ]
+    if different:
+        raise CheckpointError(
+            f"{checkpoint}: not a checkpoint of this config; {len(different)} tensors differ, such as "
+            f"{different[0]} ({tensors.shapes.get(different[0])}, by the config {own.get(different[0])})"
+        )

@@ -1,0 +1,165 @@
+"""The config.json of an original InternVL folder, and what it is to transformers."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, PretrainedConfig
+
+from mmseg_mllm.errors import CheckpointError
+
+CONFIG_FILE = "config.json"
+FAMILIES = {"qwen2": "qwen2", "internlm2": "llama", "phi3": "phi3"}
+"""Language models of the original layout -> their ``model_type`` in transformers."""
+
+_TEXT_KEYS = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "vocab_size",
+    "max_position_embeddings",
+    "rms_norm_eps",
+    "hidden_act",
+)
+_VISION_KEYS = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "hidden_act",
+    "layer_norm_eps",
+    "image_size",
+    "patch_size",
+)
+
+
+def read_original_config(folder: Path) -> dict[str, Any]:
+    """Read ``config.json`` of an InternVL2, InternVL2.5 or MLLMSeg folder.
+
+    Raises:
+        CheckpointError: there is none, or it is of something else; the message names what was found.
+    """
+    path = folder / CONFIG_FILE
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder")
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: no config.json in it; name the folder of a downloaded checkpoint")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not readable as JSON ({error}); download it again") from None
+    found = config.get("model_type") if isinstance(config, dict) else None
+    if found == "internvl":
+        raise CheckpointError(f"{folder}: converted already, it is a native transformers InternVL folder")
+    if found != "internvl_chat":
+        raise CheckpointError(
+            f"{folder}: not an original InternVL2, InternVL2.5 or MLLMSeg folder; its config.json is of "
+            f"{_describe(config)}"
+        )
+    return config
+
+
+def native_config(original: Mapping[str, Any], *, where: str) -> PretrainedConfig:
+    """transformers' ``InternVLConfig`` of an original config.
+
+    InternLM2 becomes a Llama with plain rotary embedding: its 'dynamic' scaling changes nothing up to
+    ``max_position_embeddings`` tokens.
+
+    Args:
+        original: From :func:`read_original_config`.
+        where: Named in errors.
+
+    Raises:
+        CheckpointError: a part of the model is of a kind that is not known here, or an entry is missing.
+    """
+    vision, text = (_part(original, name, where) for name in ("vision_config", "llm_config"))
+    family = text.get("model_type")
+    if family not in FAMILIES:
+        raise CheckpointError(
+            f"{where}: its language model is {_describe(text)}; {', '.join(FAMILIES)} can be converted"
+        )
+    for config, key, wanted in (
+        (vision, "norm_type", "layer_norm"),
+        (vision, "qk_normalization", False),
+        (original, "select_layer", -1),
+        (original, "ps_version", "v2"),
+        (original, "tie_word_embeddings", False),
+        (text, "tie_word_embeddings", False),
+    ):
+        if config.get(key, wanted) != wanted:
+            raise CheckpointError(
+                f"{where}: {key} is {config[key]!r} in its config.json; only {wanted!r} can be converted"
+            )
+    ratio = original.get("downsample_ratio", 0.5)
+    grid = _needed(vision, ("image_size", "patch_size"), f"{where}: vision_config")
+    side = grid["image_size"] // grid["patch_size"]
+    try:
+        return AutoConfig.for_model(
+            "internvl",
+            vision_config=dict(
+                _needed(vision, _VISION_KEYS, f"{where}: vision_config"),
+                attention_bias=vision.get("qkv_bias", True),
+            ),
+            text_config=_text(text, family, where),
+            downsample_ratio=ratio,
+            image_seq_length=round(side * ratio) ** 2,
+            tie_word_embeddings=False,
+            architectures=["InternVLForConditionalGeneration"],
+        )
+    except (TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{where}: config.json has an entry that can't be used ({reason})") from None
+
+
+def _text(text: Mapping[str, Any], family: str, where: str) -> dict[str, Any]:
+    config = _needed(text, _TEXT_KEYS, f"{where}: llm_config")
+    config |= dict(
+        model_type=FAMILIES[family],
+        num_key_value_heads=text.get("num_key_value_heads") or text["num_attention_heads"],
+        tie_word_embeddings=False,
+        **{key: text[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id") if key in text},
+    )
+    scaling = text.get("rope_scaling")
+    theta = text.get("rope_theta", 10000.0)
+    kind = (scaling or {}).get("rope_type") or (scaling or {}).get("type")
+    plain = kind in (None, "default") or (family == "internlm2" and kind == "dynamic")
+    if not plain and family != "phi3":
+        raise CheckpointError(f"{where}: rope_scaling {scaling} of its language model can't be converted")
+    if plain:
+        config["rope_parameters"] = dict(rope_type="default", rope_theta=theta)
+    if family == "internlm2":
+        config["attention_bias"] = text.get("bias", False)
+    else:
+        config["sliding_window"] = text.get("sliding_window")
+    if family == "qwen2":
+        config |= {k: text[k] for k in ("use_sliding_window", "max_window_layers") if k in text}
+    if family == "phi3":
+        config["original_max_position_embeddings"] = text.get("original_max_position_embeddings", 4096)
+        if not plain:
+            config["rope_parameters"] = dict(scaling, rope_theta=theta)
+    return config
+
+
+def _part(original: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+    part = original.get(name)
+    if not isinstance(part, dict):
+        raise CheckpointError(f"{where}: config.json has no {name}; download it again")
+    return part
+
+
+def _needed(config: Mapping[str, Any], keys: tuple[str, ...], where: str) -> dict[str, Any]:
+    missing = [key for key in keys if config.get(key) is None]
+    if missing:
+        raise CheckpointError(f"{where} in config.json has no {', '.join(missing)}")
+    return {key: config[key] for key in keys}
+
+
+def _describe(config: Any) -> str:
+    if not isinstance(config, dict):
+        return "no model at all"
+    architectures = config.get("architectures") or []
+    names = ", ".join(map(str, architectures)) if isinstance(architectures, list) else str(architectures)
+    kind = f"model_type {config.get('model_type')!r}"
+    return f"{kind} ({names})" if names else kind

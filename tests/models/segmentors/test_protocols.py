@@ -1,0 +1,171 @@
+"""Protocols 'paper' and 'generate' against the whole HuggingFace model run in the plain way."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers.tiny_model import make_samples
+from mmengine.structures import InstanceData
+
+from mmseg_mllm.prompts import SPECIAL_TOKENS, prompt_style
+
+EXPRESSIONS = [["Red circle.", "the dog", "a blue star"], ["zebra", "man in a hat"]]
+HAS_TARGET = [[True, False, True], [False, False]]
+
+
+def token_ids(segmentor, text):
+    """Ids of a whole conversation, with one <IMG_CONTEXT> for each of the 4 image tokens."""
+    tokenizer = segmentor.backbone.tokenizer.tokenizer
+    text = text.replace("<IMG_CONTEXT>", "<IMG_CONTEXT>" * 4)
+    return torch.tensor([tokenizer(text, add_special_tokens=False).input_ids])
+
+
+@torch.no_grad()
+def plain_forward(segmentor, image, ids):
+    """(hidden states (L, C), logits (L, V)) of an ordinary causal forward."""
+    backbone = segmentor.backbone
+    for config in (backbone.model.config, backbone.model.model.config):
+        config.image_token_id = backbone.tokenizer.image_id
+    out = backbone.model.model(input_ids=ids, pixel_values=image)
+    return out.last_hidden_state[0], backbone.model.lm_head(out.last_hidden_state[0])
+
+
+def plain_mask(segmentor, image, hidden, ids, slot, size):
+    """Mask of the slot at position ``slot``, hidden states read one before."""
+    backbone = segmentor.backbone
+    at_image = (ids[0] == backbone.tokenizer.image_id).nonzero()[:, 0]
+    semantic = hidden[at_image - 1].T.unflatten(1, (2, 2))[None]
+    detail = backbone.model.get_image_features(pixel_values=image).last_hidden_state[:, 1:]
+    detail = detail.mT.unflatten(2, (4, 4))
+    head = segmentor.decode_head
+    logits = head.decode(head.encode(detail, semantic), hidden[slot - 1][None], torch.tensor([0]))
+    return F.interpolate(logits.sigmoid(), size, mode="bilinear")[0, 0] >= 0.5
+
+
+def favour(segmentor, token, amount):
+    """Make the LM head say ``token`` more or less often."""
+    weight = segmentor.backbone.model.lm_head.weight
+    with torch.no_grad():
+        weight[segmentor.backbone.tokenizer.tokenizer.convert_tokens_to_ids(token)] *= amount
+
+
+@torch.no_grad()
+def test_paper_is_two_plain_runs(build_segmentor, images):
+    """Verdicts with the ground truth in the answers, masks of a run in which all answers are [SEG]."""
+    segmentor = build_segmentor(protocol="paper")
+    favour(segmentor, "[REJ]", 6.0)
+    style = prompt_style("mllmseg")
+    samples = segmentor(images, make_samples(EXPRESSIONS, has_target=HAS_TARGET), mode="predict")
+    verdicts = []
+    for b, sample in enumerate(samples):
+        runs = []
+        for targets in (HAS_TARGET[b], [True] * len(EXPRESSIONS[b])):
+            question, answer = style.branch(EXPRESSIONS[b], has_target=targets)
+            ids = token_ids(segmentor, style.prefix() + question + answer)
+            seg, rej = segmentor.backbone.answer_token_ids
+            runs.append((ids, ((ids[0] == seg) | (ids[0] == rej)).nonzero()[:, 0]))
+        (ids, slots), (ids_again, slots_again) = runs
+        _, logits = plain_forward(segmentor, images[b : b + 1], ids)
+        hidden, _ = plain_forward(segmentor, images[b : b + 1], ids_again)
+        wanted = logits[slots - 1].argmax(1) == rej
+        assert torch.equal(sample.pred_instances.rejected, wanted)
+        verdicts += wanted.tolist()
+        difference = logits[slots - 1][:, seg] - logits[slots - 1][:, rej]
+        torch.testing.assert_close(sample.pred_instances.scores, difference, atol=1e-4, rtol=0)
+        for k, slot in enumerate(slots_again):
+            mask = plain_mask(segmentor, images[b : b + 1], hidden, ids_again, slot, sample.ori_shape)
+            assert (sample.pred_instances.masks[k] != mask).sum() <= 1
+        assert sample.protocol == "paper (joint, forced)"
+    assert 0 < sum(verdicts) < len(verdicts)
+
+
+def test_paper_without_ground_truth_answers_seg(build_segmentor, images):
+    segmentor = build_segmentor(protocol="paper")
+    unknown = make_samples(EXPRESSIONS, has_target=HAS_TARGET)
+    for sample in unknown:
+        del sample.gt_instances
+    all_targets = make_samples(EXPRESSIONS)
+    for one, other in zip(
+        segmentor(images, unknown, mode="predict"),
+        segmentor(images, all_targets, mode="predict"),
+        strict=True,
+    ):
+        torch.testing.assert_close(one.pred_instances.scores, other.pred_instances.scores)
+
+
+def test_paper_asks_with_its_own_prompt(build_segmentor, images):
+    segmentor = build_segmentor(protocol="paper")
+    own = segmentor(images, make_samples(EXPRESSIONS), mode="tensor")
+    segmentor.prompt = prompt_style("short")
+    torch.testing.assert_close(segmentor(images, make_samples(EXPRESSIONS), mode="tensor"), own)
+
+
+@pytest.fixture
+def talkative(build_segmentor):
+    """A model whose generated answers vary: some hold [SEG], some [REJ], some neither."""
+    segmentor = build_segmentor(protocol="generate")
+    segmentor.prompt = prompt_style("short")
+    favour(segmentor, "[SEG]", 1.5)
+    favour(segmentor, "[REJ]", 2.0)
+    return segmentor
+
+
+@torch.no_grad()
+def plain_answer(segmentor, image, text, limit):
+    """Greedy decoding, the whole sequence again for each token; ids up to [SEG], [REJ] or the turn's end."""
+    ids = token_ids(segmentor, text)
+    start = ids.shape[1]
+    backbone = segmentor.backbone
+    for _ in range(limit):
+        token = plain_forward(segmentor, image, ids)[1][-1].argmax()
+        ids = torch.cat([ids, token[None, None]], dim=1)
+        if token.item() in (*backbone.answer_token_ids, backbone.tokenizer.turn_end_id):
+            break
+    return ids[:, :start], ids[0, start:].tolist()
+
+
+@torch.no_grad()
+def test_generate_reads_what_the_model_writes(talkative, images, monkeypatch):
+    monkeypatch.setattr("mmseg_mllm.models.segmentors.mllm_segmentor.MAX_NEW_TOKENS", 12)
+    texts = [["dog", "a large red circle", "zebra", "left man", "cat", "blue"], ["top", "small hat", "bus"]]
+    samples = talkative(images, make_samples(texts), mode="predict")
+    seg, rej = talkative.backbone.answer_token_ids
+    ends = set()
+    for b, sample in enumerate(samples):
+        image = images[b : b + 1]
+        for k, text in enumerate(texts[b]):
+            asked = talkative.prompt.prefix() + talkative.prompt.branch([text])[0]
+            ids, answer = plain_answer(talkative, image, asked, limit=12)
+            ends.add(answer[-1] if answer[-1] in (seg, rej) else None)
+            assert sample.pred_instances.rejected[k].item() == (answer[-1] != seg)
+            mask = sample.pred_instances.masks[k]
+            if answer[-1] != seg:
+                assert not mask.any()
+                continue
+            whole = torch.cat([ids, torch.tensor([answer])], dim=1)
+            hidden, _ = plain_forward(talkative, image, whole)
+            wanted = plain_mask(talkative, image, hidden, whole, whole.shape[1] - 1, sample.ori_shape)
+            assert (mask != wanted).sum() <= 1
+        assert sample.protocol == "generate (independent, generated)"
+    assert ends == {seg, rej, None}
+
+
+def test_generate_trains_as_independent(build_segmentor, images, monkeypatch):
+    monkeypatch.setattr("random.choice", lambda options: options[0])
+    losses = [
+        build_segmentor(protocol=name)(images, make_samples(EXPRESSIONS), mode="loss")
+        for name in ("generate", "independent")
+    ]
+    torch.testing.assert_close(*losses)
+
+
+def test_special_tokens_are_one_id_each(build_segmentor):
+    tokenizer = build_segmentor().backbone.tokenizer.tokenizer
+    assert all(len(tokenizer(token).input_ids) == 1 for token in SPECIAL_TOKENS)
+
+
+def test_boxes_are_around_the_probabilities_above_a_half(build_segmentor, images):
+    sample = build_segmentor()(images[:1], make_samples([["dog"]]), mode="predict")[0]
+    assert isinstance(sample.pred_instances, InstanceData)
+    rows, columns = sample.pred_instances.masks[0].nonzero(as_tuple=True)
+    wanted = [columns.min(), rows.min(), columns.max(), rows.max()]
+    assert sample.pred_instances.bboxes[0].tolist() == [float(x) for x in wanted]

@@ -1,0 +1,40 @@
+"""Compare with numbers of the authors' code: verify_golden.py DIR [--part NAME ...]."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from mmengine.logging import MMLogger
+from rich.console import Console
+
+import mmseg_mllm  # noqa: F401
+from mmseg_mllm.engine.runner import run_tool
+from mmseg_mllm.golden.checks import checks_table
+from mmseg_mllm.golden.verify import PARTS, verify
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compare this package with numbers of the authors' code.")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="reference set")
+    parser.add_argument("--part", nargs="+", default=[], metavar="NAME", help=f"of {', '.join(PARTS)}")
+    args = parser.parse_args()
+    MMLogger.get_instance("verify_golden", log_level="WARNING")  # the metric logs tables of its own
+    # A pipe has no width of its own, and the table must not be squeezed into 80 columns.
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    start = time.perf_counter()
+    checks = []
+    for part, found in verify(args.folder, args.part):
+        console.print(checks_table(found, title=f"{part}: {args.folder}"))
+        checks += found
+    failed = [check for check in checks if check.passed is False]
+    skipped = [check for check in checks if check.passed is None]
+    console.print(
+        f"{len(checks) - len(failed) - len(skipped)} passed, {len(failed)} failed, {len(skipped)} not compared "
+        f"in {time.perf_counter() - start:.0f} s"
+    )
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    run_tool(main)

@@ -1,0 +1,24 @@
+"""An original InternVL2 or InternVL2.5 folder to a native transformers folder: internvl2hf.py SRC DST."""
+
+import argparse
+from pathlib import Path
+
+import mmseg_mllm  # noqa: F401
+from mmseg_mllm.conversion.convert import convert_internvl
+from mmseg_mllm.conversion.report import report
+from mmseg_mllm.engine.runner import run_tool
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Convert an original InternVL folder to native transformers."
+    )
+    parser.add_argument("source", type=Path, metavar="SRC", help="folder as downloaded from the hub")
+    parser.add_argument("target", type=Path, metavar="DST", help="folder to make")
+    args = parser.parse_args()
+    print(report(convert_internvl(args.source, args.target), args.target))
+    print(f"use it with --cfg-options model.backbone.pretrained={args.target}")
+
+
+if __name__ == "__main__":
+    run_tool(main)

@@ -1,0 +1,27 @@
+"""Released MLLMSeg weights to a model folder, or back: mllmseg2mmseg.py SRC DST [--reverse]."""
+
+import argparse
+from pathlib import Path
+
+import mmseg_mllm  # noqa: F401
+from mmseg_mllm.conversion.convert import convert_mllmseg, restore_mllmseg
+from mmseg_mllm.conversion.report import report
+from mmseg_mllm.engine.runner import run_tool
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Convert MLLMSeg's released weights to a model folder.")
+    parser.add_argument("source", type=Path, metavar="SRC", help="folder as downloaded from the hub")
+    parser.add_argument("target", type=Path, metavar="DST", help="folder to make")
+    parser.add_argument(
+        "--reverse", action="store_true", help="from a model folder back to the authors' layout"
+    )
+    args = parser.parse_args()
+    convert = restore_mllmseg if args.reverse else convert_mllmseg
+    print(report(convert(args.source, args.target), args.target))
+    if not args.reverse:
+        print(f"test it with python tools/test.py configs/mllmseg/CONFIG.py {args.target} --protocol paper")
+
+
+if __name__ == "__main__":
+    run_tool(main)
