@@ -36,6 +36,8 @@ setup(
         "lite": ["mmcv-lite>=2.1.0,<2.2.0"],
         "full": ["mmcv>=2.1.0,<2.2.0"],
         "mmpretrain": ["mmpretrain>=1.2"],
+        # For converting checkpoints that come with a tokenizer.model.
+        "convert": ["sentencepiece>=0.2", "protobuf"],
         "test": ["pytest>=8", "ruff"],
     },
 )

@@ -157,3 +157,13 @@ def enable_gradient_checkpointing(model: transformers.PreTrainedModel) -> None:
     """
     enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     enable(dict(use_reentrant=False))
+
+
+def adds_bos(tokenizer: transformers.PreTrainedTokenizerBase) -> bool:
+    """Whether texts begin with the tokenizer's BOS token.
+
+    transformers 5 forgets ``add_bos_token`` of a saved fast tokenizer; what is left of it is in the
+    post-processor. Can go when the attribute is saved.
+    """
+    bos = tokenizer.bos_token_id
+    return bos is not None and tokenizer("")["input_ids"][:1] == [bos]

@@ -77,8 +77,8 @@ def convert_mllmseg(source: Path, target: Path) -> Conversion:
     files = TensorFiles.of_folder(source)
     if not any(name.startswith(OFFICIAL_PREFIX) for name in files.shapes):
         raise CheckpointError(
-            f"{source}: holds no mask decoder ({OFFICIAL_PREFIX}*), so it is a plain InternVL; convert it with "
-            "tools/model_converters/internvl2hf.py"
+            f"{source}: holds no mask decoder ({OFFICIAL_PREFIX}*), so it is a plain InternVL; convert it "
+            "with tools/model_converters/internvl2hf.py"
         )
     return _to_native(source, target, config, files, with_head=True)
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from mmseg_mllm.errors import CheckpointError
@@ -89,7 +88,7 @@ class MergedTensors:
             shape = self._tensors.shapes[self._source[name]]
             if rank_a != rank_b or tuple(shape) != (outer, inner):
                 raise CheckpointError(
-                    f"{name}: its LoRA adapter ({outer}x{rank_b}, {rank_a}x{inner}) does not fit {tuple(shape)}"
+                    f"{name}: LoRA of {outer}x{rank_b} and {rank_a}x{inner} does not fit {tuple(shape)}"
                 )
         for name, rows in self._rows.items():
             found = self._tensors.shapes[rows][0]

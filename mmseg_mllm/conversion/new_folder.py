@@ -1,6 +1,7 @@
 """A folder that appears when it is whole, or not at all."""
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -38,9 +39,17 @@ def new_folder(path: Path, *, needed_bytes: int = 0) -> Iterator[Path]:
             yield scratch
         except OSError as error:
             raise ConfigError(f"{path}: could not be written ({error})") from error
-        scratch.chmod(0o755)  # mkdtemp's folders are for their owner alone
+        _open_to_all(scratch)
         if path.exists():
             path.rmdir()
         scratch.rename(path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _open_to_all(folder: Path) -> None:
+    """What mkdtemp and safetensors make is for its owner alone; a model is shared like other files."""
+    umask = os.umask(0)
+    os.umask(umask)
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PretrainedConfig
 
 from mmseg_mllm.errors import CheckpointError
@@ -108,7 +109,7 @@ def native_config(original: Mapping[str, Any], *, where: str) -> PretrainedConfi
             tie_word_embeddings=False,
             architectures=["InternVLForConditionalGeneration"],
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, KeyError, StrictDataclassError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"{where}: config.json has an entry that can't be used ({reason})") from None
 
@@ -136,9 +137,12 @@ def _text(text: Mapping[str, Any], family: str, where: str) -> dict[str, Any]:
     if family == "qwen2":
         config |= {k: text[k] for k in ("use_sliding_window", "max_window_layers") if k in text}
     if family == "phi3":
-        config["original_max_position_embeddings"] = text.get("original_max_position_embeddings", 4096)
+        trained_length = text.get("original_max_position_embeddings", 4096)
+        config["original_max_position_embeddings"] = trained_length
         if not plain:
-            config["rope_parameters"] = dict(scaling, rope_theta=theta)
+            config["rope_parameters"] = dict(
+                scaling, rope_theta=theta, original_max_position_embeddings=trained_length
+            )
     return config
 
 

@@ -34,18 +34,17 @@ class TensorFiles:
     """
 
     def __init__(self, *, files: list[Path]) -> None:
-        self._open: dict[Path, _Safetensors | _Pickled] = {}
         self._file: dict[str, Path] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self._pickled: tuple[Path, _Pickled] | None = None
         self.total_bytes = sum(path.stat().st_size for path in files)
         for path in files:
             with readable(str(path)):
-                for name, shape in self._content(path).shapes().items():
+                for name, shape in _content(path).shapes().items():
                     if name in self._file:
                         raise CheckpointError(f"{path}: {name} is also in {self._file[name].name}")
                     self._file[name] = path
                     self.shapes[name] = shape
-            self._open.clear()
 
     @classmethod
     def of_folder(cls, folder: Path) -> "TensorFiles":
@@ -80,7 +79,7 @@ class TensorFiles:
         missing = [path.name for path in paths if not path.is_file()]
         if missing:
             raise CheckpointError(
-                f"{index.parent}: {', '.join(missing)} is missing, which {index.name} names; download it again"
+                f"{index.parent}: {', '.join(missing)} is missing, named in {index.name}; download it again"
             )
         files = cls(files=paths)
         absent = [name for name in weight_map if name not in files.shapes]
@@ -96,18 +95,20 @@ class TensorFiles:
         return str(self._file[name]), name
 
     def get(self, name: str) -> Tensor:
-        """One tensor; a view into its file where that is possible."""
+        """One tensor. What was read before is not kept in memory by it."""
         path = self._file[name]
-        if path not in self._open and len(self._open) > 1:
-            # The pages of a file go with it. Two may be open for tensors that are fused from both.
-            self._open.pop(next(iter(self._open)))
         with readable(str(path)):
-            return self._content(path).get(name)
+            if path.suffix == ".safetensors":
+                # Opened anew each time: pages of the file stay in memory as long as it is mapped.
+                return _Safetensors(path).get(name)
+            if self._pickled is None or self._pickled[0] != path:
+                self._pickled = None
+                self._pickled = path, _Pickled(path)
+            return self._pickled[1].get(name).clone()
 
-    def _content(self, path: Path) -> "_Safetensors | _Pickled":
-        if path not in self._open:
-            self._open[path] = (_Safetensors if path.suffix == ".safetensors" else _Pickled)(path)
-        return self._open[path]
+
+def _content(path: Path) -> "_Safetensors | _Pickled":
+    return _Safetensors(path) if path.suffix == ".safetensors" else _Pickled(path)
 
 
 class _Safetensors:
@@ -115,7 +116,8 @@ class _Safetensors:
         self._file = safe_open(path, framework="pt")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: tuple(self._file.get_slice(name).get_shape()) for name in self._file.keys()}
+        names = self._file.keys()
+        return {name: tuple(self._file.get_slice(name).get_shape()) for name in names}
 
     def get(self, name: str) -> Tensor:
         return self._file.get_tensor(name)

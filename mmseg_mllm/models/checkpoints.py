@@ -72,7 +72,10 @@ def readable(path: str) -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
-    asked_for = re.search(r"Unsupported global: GLOBAL (\S+)", text)
+    asked_for = re.search(r"[Uu]nsupported (?:global: )?GLOBAL (\S+)", text)
     if asked_for:
         return f"it asks to load {asked_for[1]}, which is no weight and could run code"
+    if isinstance(error, pickle.UnpicklingError):
+        # torch's own message advises to switch the protection off.
+        return "it is cut off, or a pickle of something else than weights, which could run code"
     return text.splitlines()[0]

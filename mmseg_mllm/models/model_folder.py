@@ -42,4 +42,5 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         CheckpointError: the file is absent or damaged.
     """
     with readable(str(path)), safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}
+        names = file.keys()
+        return {name: file.get_tensor(name) for name in names}

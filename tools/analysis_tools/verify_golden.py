@@ -30,8 +30,8 @@ def main() -> None:
     failed = [check for check in checks if check.passed is False]
     skipped = [check for check in checks if check.passed is None]
     console.print(
-        f"{len(checks) - len(failed) - len(skipped)} passed, {len(failed)} failed, {len(skipped)} not compared "
-        f"in {time.perf_counter() - start:.0f} s"
+        f"{len(checks) - len(failed) - len(skipped)} passed, {len(failed)} failed, "
+        f"{len(skipped)} not compared in {time.perf_counter() - start:.0f} s"
     )
     sys.exit(bool(failed))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from mmseg_mllm.compat import adds_bos
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.sequence_layout import Branch
 from mmseg_mllm.prompts import (
@@ -28,6 +29,7 @@ class ChatTokenizer:
     def __init__(self, *, tokenizer: PreTrainedTokenizerBase) -> None:
         tokenizer.add_tokens(list(SPECIAL_TOKENS), special_tokens=True)
         self.tokenizer = tokenizer
+        self._start = [tokenizer.bos_token_id] if adds_bos(tokenizer) else []
         self.image_id, self.image_end_id, self.seg_id, self.rej_id = (
             self._id(token) for token in (IMAGE_TOKEN, IMAGE_END_TOKEN, SEG_TOKEN, REJ_TOKEN)
         )
@@ -98,9 +100,7 @@ class ChatTokenizer:
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         encoded = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-        if getattr(self.tokenizer, "add_bos_token", False):
-            encoded = [[self.tokenizer.bos_token_id, *ids] for ids in encoded]
-        return encoded
+        return [self._start + ids for ids in encoded]
 
     def _id(self, token: str) -> int:
         index = self.tokenizer.convert_tokens_to_ids(token)

@@ -9,8 +9,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.conversion.head_names import head_state_dict_to_official
+from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.ops import DySample
 
 C, SCALE, C_V, C_L = 32, 3, 24, 20  # channels, mask_scale, widths of the detail and the semantic map

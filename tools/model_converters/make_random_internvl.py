@@ -1,0 +1,46 @@
+"""An original InternVL2.5 folder with random weights: make_random_internvl.py --size 8b --out DIR."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+import mmseg_mllm  # noqa: F401
+from mmseg_mllm.conversion.new_folder import new_folder
+from mmseg_mllm.conversion.random_folder import (
+    NEW_TOKENS,
+    SIZES,
+    RandomWeights,
+    original_config,
+    write_random_folder,
+)
+from mmseg_mllm.conversion.random_tokenizer import write_internlm2_tokenizer, write_qwen2_tokenizer
+from mmseg_mllm.engine.runner import run_tool
+
+BYTES = {"bfloat16": 2, "float32": 4}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Make an original InternVL2.5 folder with random weights, to try a conversion."
+    )
+    parser.add_argument("--size", choices=SIZES, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder to make")
+    parser.add_argument("--mllmseg", action="store_true", help="with a mask decoder, [SEG] and [REJ]")
+    parser.add_argument("--dtype", choices=BYTES, default="bfloat16")
+    args = parser.parse_args()
+    llm = dict(SIZES[args.size])
+    llm["vocab_size"] += len(NEW_TOKENS) if args.mllmseg else 0
+    weights = RandomWeights(
+        config=original_config(llm), with_head=args.mllmseg, dtype=getattr(torch, args.dtype)
+    )
+    numbers = sum(torch.Size(shape).numel() for shape in weights.shapes().values())
+    write_tokenizer = write_internlm2_tokenizer if llm["model_type"] == "internlm2" else write_qwen2_tokenizer
+    with new_folder(args.out, needed_bytes=numbers * BYTES[args.dtype]) as folder:
+        write_tokenizer(folder, size=llm["vocab_size"], with_answers=args.mllmseg)
+        write_random_folder(weights, folder)
+    print(f"{args.out}: {numbers:,} random numbers, {args.dtype}")
+
+
+if __name__ == "__main__":
+    run_tool(main)
