@@ -198,7 +198,13 @@ def booby_trap(source):
     as_one_file(source, tensors)
     (source / "model.safetensors").unlink()
     with open(source / "pytorch_model.bin", "wb") as file:
-        pickle.dump(dict(weight=RunsCode()), file)
+        pickle.dump(dict(weight=RunsCode()), file, protocol=2)
+
+
+def garbage(source):
+    as_one_file(source, {})
+    (source / "model.safetensors").unlink()
+    (source / "pytorch_model.bin").write_bytes(b"garbage")
 
 
 def booby_trap_in_a_zip(source):
@@ -255,7 +261,8 @@ def more_tokens(source):
             r"mlp1\.1\.weight has shape \(48, 127\), by its config\.json it should be \(48, 128\)",
         ),
         (reshape_head, r"res_decoder\.text_down\.weight has shape \(32, 47\)"),
-        (booby_trap, r"pytorch_model\.bin: .*something else than weights, which could run code"),
+        (booby_trap, r"pytorch_model\.bin: .*asks to load \S*mkdir, which is no weight"),
+        (garbage, r"pytorch_model\.bin: .*something else than weights, which could run code"),
         (booby_trap_in_a_zip, r"pytorch_model\.bin: .*asks to load \S*mkdir, which is no weight"),
         (lose_tokenizer, r"src: .*tokenizer"),
         (lose_config, r"no config\.json"),

@@ -1,0 +1,77 @@
+"""The converters as a user runs them."""
+
+import pytest
+from helpers.original_folder import tensors_of, write_original
+
+CONFIG = "configs/mllmseg/internvl_tiny_toy.py"
+
+
+def table_rows(output):
+    return [line for line in output.splitlines() if line.startswith("│")]
+
+
+@pytest.fixture(scope="module")
+def folder(trained, run_tool, tmp_path_factory):
+    """A model folder of the short training."""
+    target = tmp_path_factory.mktemp("merged") / "model"
+    result = run_tool("tools/model_converters/merge_checkpoint.py", CONFIG, trained / "iter_6.pth", target)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"{target}: ")
+    return target
+
+
+def test_a_model_folder_is_tested_like_its_checkpoint(folder, trained, run_tool, options, tmp_path):
+    outputs = []
+    for checkpoint in (folder, trained / "iter_6.pth"):
+        result = run_tool("tools/test.py", CONFIG, checkpoint, "--work-dir", tmp_path, *options)
+        assert result.returncode == 0, result.stderr
+        outputs.append(table_rows(result.stdout))
+    assert len(outputs[0]) == 6
+    assert outputs[0] == outputs[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("paper", "paper (joint, forced)"), ("generate", "generate (independent, generated)")]
+)
+def test_protocols_are_named(name, says, folder, run_tool, options, tmp_path):
+    result = run_tool(
+        *("tools/test.py", CONFIG, folder, "--protocol", name, "--split", "val"),
+        *("--work-dir", tmp_path, *options),
+    )
+    assert result.returncode == 0, result.stderr
+    assert f"protocol: {says}" in result.stdout
+    assert ("was trained with 'short'" in result.stdout) == (name == "paper")
+
+
+def test_there_and_back(run_tool, tmp_path):
+    source, ours, back = (tmp_path / name for name in ("src", "ours", "back"))
+    write_original(source)
+    for command in ((source, ours), (ours, back, "--reverse")):
+        result = run_tool("tools/model_converters/mllmseg2mmseg.py", *command)
+        assert result.returncode == 0, result.stderr
+    assert tensors_of(source).keys() == tensors_of(back).keys()
+
+
+def test_a_base(run_tool, tmp_path):
+    write_original(tmp_path / "src", with_head=False)
+    result = run_tool("tools/model_converters/internvl2hf.py", tmp_path / "src", tmp_path / "dst")
+    assert result.returncode == 0, result.stderr
+    assert f"model.backbone.pretrained={tmp_path / 'dst'}" in result.stdout
+
+
+def test_an_error_is_one_line(run_tool, tmp_path):
+    result = run_tool("tools/model_converters/internvl2hf.py", tmp_path / "absent", tmp_path / "dst")
+    assert result.returncode == 1
+    assert result.stderr == f"error: {tmp_path / 'absent'}: no such folder\n"
+
+
+def test_a_folder_that_is_no_model(run_tool, options, tmp_path):
+    result = run_tool("tools/test.py", CONFIG, tmp_path, *options)
+    assert result.returncode == 1
+    assert "not a model folder" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_random_folders_of_true_size_are_offered(run_tool):
+    result = run_tool("tools/model_converters/make_random_internvl.py", "--help")
+    assert "{1b,2b,4b,8b}" in result.stdout
