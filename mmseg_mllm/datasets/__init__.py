@@ -1,5 +1,6 @@
 from mmseg_mllm.datasets.grefcoco import GRefCOCODataset
 from mmseg_mllm.datasets.refcoco import RefCOCODataset
+from mmseg_mllm.datasets.samplers import UniformDatasetSampler
 from mmseg_mllm.datasets.transforms import (
     LoadReferringMasks,
     LoadRGBImage,
@@ -18,4 +19,5 @@ __all__ = [
     "RefCOCODataset",
     "ResizeToInput",
     "SampleExpressions",
+    "UniformDatasetSampler",
 ]

@@ -1,4 +1,6 @@
-# RefCOCO, RefCOCO+ and RefCOCOg (umd) in the REFER layout, trained together; images are COCO train2014.
+# RefCOCO, RefCOCO+ and RefCOCOg (umd) in the REFER layout, trained together; images are COCO train2014. A step
+# draws datasets equally often, then their images, as MLLMSeg does; train_dataloader.sampler.type=InfiniteSampler
+# draws from the plain concatenation.
 data_root = "data/refer"
 image_size = 448
 
@@ -34,7 +36,7 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type="InfiniteSampler", shuffle=True),
+    sampler=dict(type="UniformDatasetSampler"),
     dataset=dict(
         type="ConcatDataset",
         datasets=[
