@@ -141,8 +141,8 @@ def draw_referring(
     captions = []  # lines and IoU text of each row
     for row in range(shown):
         score = "" if gt is None or pred is None else f"IoU {100 * mask_iou(pred=pred[row], gt=gt[row]):.1f}"
-        room = content - (_font(font_size, bold=True).getlength(score) + gap if score else 0)
-        captions.append((_caption_lines(expressions[row], font=_font(font_size), width=room), score))
+        room = content - (caption_font(font_size, bold=True).getlength(score) + gap if score else 0)
+        captions.append((_caption_lines(expressions[row], font=caption_font(font_size), width=room), score))
 
     line = round(1.35 * font_size)
     above_panel, below_panel = gap // 2, round(1.5 * gap)
@@ -152,7 +152,7 @@ def draw_referring(
     height = head + rows + (shown - 1) * below_panel + foot
     page = Image.new("RGB", (content + 2 * gap, height), "white")
     draw = ImageDraw.Draw(page)
-    small, swatch = _font(round(0.8 * font_size)), round(0.7 * font_size)
+    small, swatch = caption_font(round(0.8 * font_size)), round(0.7 * font_size)
     y = gap
     for column, (title, color, _, _) in enumerate(columns):
         x, middle = gap + column * (cell[0] + gap), y + line // 2
@@ -161,9 +161,11 @@ def draw_referring(
     y = head
     for row, (lines, score) in enumerate(captions):
         if score:
-            draw.text((gap + content, y), score, fill=INK, font=_font(font_size, bold=True), anchor="ra")
+            draw.text(
+                (gap + content, y), score, fill=INK, font=caption_font(font_size, bold=True), anchor="ra"
+            )
         for text in lines:
-            draw.text((gap, y), text, fill=INK, font=_font(font_size), anchor="la")
+            draw.text((gap, y), text, fill=INK, font=caption_font(font_size), anchor="la")
             y += line
         y += above_panel
         for column, (_, color, masks, notes) in enumerate(columns):
@@ -270,7 +272,8 @@ def _to_bool(values: Masks) -> np.ndarray:
 
 
 @lru_cache
-def _font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+def caption_font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans of this size in pixels, which comes with matplotlib."""
     file = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / file), size)
 

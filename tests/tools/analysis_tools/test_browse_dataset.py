@@ -1,0 +1,29 @@
+import numpy as np
+from PIL import Image
+
+TOOL, CONFIG = "tools/analysis_tools/browse_dataset.py", "configs/mllmseg/internvl_tiny_toy.py"
+
+
+def test_pages_and_a_contact_sheet(run_tool, small_toy, tmp_path):
+    root = f"data_root={small_toy}"
+    result = run_tool(TOOL, CONFIG, "--out", tmp_path / "pages", "--num", "3", "--cfg-options", root)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"{tmp_path / 'pages'}: 3 of 24 samples\n"
+    pages = sorted((tmp_path / "pages").glob("toy_refcoco_train_*.png"))
+    assert len(pages) == 3
+    result = run_tool(
+        *(TOOL, CONFIG, "--out", tmp_path / "sheet", "--part", "test", "--num", "2", "--sheet"),
+        *("--cfg-options", root),
+    )
+    assert result.returncode == 0, result.stderr
+    sheet = np.array(Image.open(tmp_path / "sheet" / "sheet.png"))
+    blue = (np.abs(sheet.astype(int) - (0, 114, 178)) < 30).all(axis=2)  # swatches, contours
+    half = sheet.shape[1] // 4
+    assert blue[:, :half].any()
+    assert blue[:, half : 2 * half].any()
+
+
+def test_an_unknown_folder(run_tool, tmp_path):
+    result = run_tool(TOOL, CONFIG, "--out", tmp_path, "--cfg-options", "data_root=absent")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: absent: the data folder does not exist")
