@@ -94,14 +94,14 @@ def official_head(shapes: Mapping[str, Sequence[int]]) -> DSFFHead:
         channels, width = shapes[f"{OFFICIAL_PREFIX}img_llm_down.weight"]
         cells = shapes[f"{OFFICIAL_PREFIX}conv1.0.weight"][0]
         hidden = shapes[f"{OFFICIAL_PREFIX}ca_layer_vl.decoder.layers.0.linear1.weight"][0]
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"not the tensors of MLLMSeg's mask decoder: {error}") from None
-    return DSFFHead(
-        in_channels=[channels, width],
-        channels=channels,
-        mask_scale=math.isqrt(cells),
-        feedforward_channels=hidden,
-    )
+        return DSFFHead(
+            in_channels=[channels, width],
+            channels=channels,
+            mask_scale=math.isqrt(cells),
+            feedforward_channels=hidden,
+        )
+    except Exception as error:  # torch has its own for each size that does not fit
+        raise CheckpointError(f"not the tensors of MLLMSeg's mask decoder: {error!r}") from error
 
 
 def _renamed(state_dict: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:

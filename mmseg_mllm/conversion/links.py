@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from mmseg_mllm.errors import CheckpointError
-
 
 class Rows(Protocol):
     """How the rows (axis 0) of one original tensor are those of several native ones."""
 
-    def split(self, tensor: Tensor) -> list[Tensor]: ...
+    def split(self, tensor: Tensor) -> list[Tensor]:
+        """Original to native."""
 
-    def join(self, tensors: Sequence[Tensor]) -> Tensor: ...
+    def join(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Inverse of :meth:`split`."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,11 @@ class Link:
     rows: Rows | None = None
 
     def to_native(self, tensor: Tensor) -> list[Tensor]:
+        """One tensor for each name in ``native``."""
         return self.rows.split(tensor) if self.rows else [tensor]
 
     def to_original(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Inverse of :meth:`to_native`."""
         return self.rows.join(tensors) if self.rows else tensors[0]
 
 
@@ -140,44 +142,15 @@ def internvl_links(names: Iterable[str], *, config: PretrainedConfig) -> list[Li
     return links
 
 
-def check_links(
-    links: Sequence[Link],
-    *,
-    original: Mapping[str, Sequence[int]],
-    native: Mapping[str, Sequence[int]],
-    where: str,
-) -> list[str]:
-    """See before anything is written that each native tensor will be filled, with its shape.
-
-    Args:
-        links: Of all native tensors.
-        original: Shapes of the original tensors by name.
-        native: Shapes of the native ones.
-        where: Named in errors.
-
-    Returns:
-        Names of the original tensors that no link uses.
-
-    Raises:
-        CheckpointError: a tensor is missing or of another shape.
-    """
-    missing = [link.original for link in links if link.original not in original]
-    if missing:
-        raise CheckpointError(
-            f"{where}: {len(missing)} of {len(links)} tensors are missing, such as {', '.join(missing[:3])}. "
-            "The weights are incomplete or do not belong to the config.json beside them; download them again"
-        )
+def original_shapes(
+    links: Iterable[Link], *, native: Mapping[str, Sequence[int]]
+) -> dict[str, tuple[int, ...]]:
+    """Shapes that the original tensors must have, from those of the native ones."""
+    shapes = {}
     for link in links:
-        shapes = [tuple(native[name]) for name in link.native]
-        wanted = (sum(shape[0] for shape in shapes), *shapes[0][1:]) if link.rows else shapes[0]
-        found = tuple(original[link.original])
-        if found != wanted:
-            raise CheckpointError(
-                f"{where}: {link.original} has shape {found}, by its config.json it should be {wanted}; "
-                "weights and config.json don't belong together"
-            )
-    used = {link.original for link in links}
-    return [name for name in original if name not in used]
+        parts = [tuple(native[name]) for name in link.native]
+        shapes[link.original] = (sum(p[0] for p in parts), *parts[0][1:]) if link.rows else parts[0]
+    return shapes
 
 
 def _renamed(name: str, table: Mapping[str, str]) -> str:

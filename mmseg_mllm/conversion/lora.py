@@ -13,6 +13,7 @@ class Tensors(Protocol):
     """Tensors by name, read one at a time; see ``TensorFiles``."""
 
     shapes: Mapping[str, tuple[int, ...]]
+    dtypes: Mapping[str, str]
 
     def get(self, name: str) -> Tensor: ...
 
@@ -46,7 +47,12 @@ class MergedTensors:
             lora = re.fullmatch(r"(.+)\.lora_([AB])\.\w+\.weight", plain)
             rows = re.fullmatch(r"(.+)\.trainable_tokens_delta\.\w+", plain)
             if lora:
-                self._lora.setdefault(f"{lora[1]}.weight", {})[lora[2]] = name
+                pair = self._lora.setdefault(f"{lora[1]}.weight", {})
+                if lora[2] in pair:
+                    raise CheckpointError(
+                        f"{name}: {pair[lora[2]]} adapts the same weight; merge them with peft"
+                    )
+                pair[lora[2]] = name
             elif rows:
                 self._rows[f"{rows[1]}.weight"] = name
             elif "lora_" in plain:
@@ -57,6 +63,7 @@ class MergedTensors:
                 self._source[plain] = name
         self._check()
         self.shapes = {plain: tensors.shapes[name] for plain, name in self._source.items()}
+        self.dtypes = {plain: tensors.dtypes[name] for plain, name in self._source.items()}
 
     @property
     def ranks(self) -> set[int]:
@@ -84,12 +91,11 @@ class MergedTensors:
                 raise CheckpointError(
                     f"{name}: its LoRA adapter is incomplete; download the checkpoint again"
                 )
-            (rank_a, inner), (outer, rank_b) = (self._tensors.shapes[pair[part]] for part in "AB")
-            shape = self._tensors.shapes[self._source[name]]
-            if rank_a != rank_b or tuple(shape) != (outer, inner):
-                raise CheckpointError(
-                    f"{name}: LoRA of {outer}x{rank_b} and {rank_a}x{inner} does not fit {tuple(shape)}"
-                )
+            a, b, shape = (
+                tuple(self._tensors.shapes[source]) for source in (pair["A"], pair["B"], self._source[name])
+            )
+            if len(a) != 2 or len(b) != 2 or a[0] != b[1] or shape != (b[0], a[1]):
+                raise CheckpointError(f"{name}: LoRA of shapes {b} and {a} does not fit {shape}")
         for name, rows in self._rows.items():
             found = self._tensors.shapes[rows][0]
             if name not in self._source or found != len(self._token_ids):

@@ -1,6 +1,7 @@
 """A checkpoint that was trained here to a model folder."""
 
 import math
+import os
 import shutil
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from safetensors.torch import save_file
 from transformers import PretrainedConfig
 
 from mmseg_mllm.compat import quiet_upstream
-from mmseg_mllm.conversion.convert import ORIGINAL_DIR, Conversion
+from mmseg_mllm.conversion.folder_files import ORIGINAL_DIR
 from mmseg_mllm.conversion.lora import MergedTensors
 from mmseg_mllm.conversion.new_folder import new_folder
+from mmseg_mllm.conversion.result import Conversion
 from mmseg_mllm.conversion.tensor_files import ShardWriter, TensorFiles
 from mmseg_mllm.errors import CheckpointError, ConfigError
 from mmseg_mllm.models import MLLMSegmentor
@@ -37,8 +39,13 @@ def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conve
         CheckpointError: the file is damaged, or belongs to another config.
         ConfigError: the target exists, or the config names no tokenizer.
     """
+    if model.get("type") != MLLMSegmentor.__name__:
+        raise ConfigError(
+            f"model.type={model.get('type')!r}: only checkpoints of an MLLMSegmentor are merged"
+        )
     backbone = model.backbone
-    tokenizer = build_tokenizer(backbone.get("tokenizer"), backbone.get("pretrained"))
+    pretrained = os.path.expanduser(backbone.get("pretrained") or "")
+    tokenizer = build_tokenizer(backbone.get("tokenizer"), pretrained or None)
     if tokenizer is None:
         raise ConfigError(
             "model.backbone has neither `pretrained` nor `tokenizer`: a folder needs a tokenizer"
@@ -50,7 +57,13 @@ def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conve
     tensors = MergedTensors(
         tensors=files, scaling=_scaling(lora), token_ids=[tokenizer.seg_id, tokenizer.rej_id]
     )
-    native = _built_on_meta(model, rows=tensors.shapes.get(f"{BACKBONE}lm_head.weight", (0,))[0])
+    _check_lora(lora, tensors.ranks, checkpoint)
+    lm_head = tensors.shapes.get(f"{BACKBONE}lm_head.weight")
+    if lm_head is None:
+        raise CheckpointError(
+            f"{checkpoint}: not a checkpoint of this config; it has no {BACKBONE}lm_head.weight"
+        )
+    native = _built_on_meta(model, rows=lm_head[0])
     _check_names(tensors, native, checkpoint)
     names = sorted(tensors.shapes, key=tensors.in_file_order)
     with new_folder(target, needed_bytes=files.total_bytes) as folder, quiet_upstream():
@@ -65,14 +78,27 @@ def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conve
         config: PretrainedConfig = native.backbone.model.config
         config.image_token_id = tokenizer.image_id
         config.save_pretrained(folder)
-        original = Path(backbone.get("pretrained") or "", ORIGINAL_DIR)
-        if original.is_dir():
+        original = Path(pretrained, ORIGINAL_DIR)
+        if pretrained and original.is_dir():
             shutil.copytree(original, folder / ORIGINAL_DIR)
     return Conversion(
         tensors=len(names),
         parameters=writer.parameters + sum(tensor.numel() for tensor in head.values()),
         merged_ranks=tensors.ranks,
     )
+
+
+def _check_lora(lora: dict, ranks: set[int], checkpoint: Path) -> None:
+    odd = [name for name in ("rank_pattern", "alpha_pattern") if lora.get(name)]
+    if odd:
+        raise ConfigError(
+            f"lora.{odd[0]}: adapters of several kinds can't be merged here; merge them with peft"
+        )
+    if ranks != ({lora.get("r", 8)} if lora else set()):
+        raise CheckpointError(
+            f"{checkpoint}: has LoRA of ranks {sorted(ranks)}, the config says {lora or None}; use the "
+            "config that it was trained with"
+        )
 
 
 def _scaling(lora: dict) -> float:

@@ -1,13 +1,14 @@
 """The config.json of an original InternVL folder, and what it is to transformers."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoConfig, PretrainedConfig
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText, PretrainedConfig
 
+from mmseg_mllm.compat import quiet_upstream
+from mmseg_mllm.conversion.folder_files import read_json
 from mmseg_mllm.errors import CheckpointError
 
 CONFIG_FILE = "config.json"
@@ -47,11 +48,8 @@ def read_original_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder}: no such folder")
     if not path.is_file():
         raise CheckpointError(f"{folder}: no config.json in it; name the folder of a downloaded checkpoint")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error}); download it again") from None
-    found = config.get("model_type") if isinstance(config, dict) else None
+    config = read_json(path)
+    found = config.get("model_type")
     if found == "internvl":
         raise CheckpointError(f"{folder}: converted already, it is a native transformers InternVL folder")
     if found != "internvl_chat":
@@ -75,6 +73,16 @@ def native_config(original: Mapping[str, Any], *, where: str) -> PretrainedConfi
     Raises:
         CheckpointError: a part of the model is of a kind that is not known here, or an entry is missing.
     """
+    try:
+        return _native_config(original, where)
+    except CheckpointError:
+        raise
+    except Exception as error:  # transformers and arithmetic on what is no number raise all sorts
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{where}: config.json has an entry that can't be used ({reason})") from error
+
+
+def _native_config(original: Mapping[str, Any], where: str) -> PretrainedConfig:
     vision, text = (_part(original, name, where) for name in ("vision_config", "llm_config"))
     family = text.get("model_type")
     if family not in FAMILIES:
@@ -88,16 +96,19 @@ def native_config(original: Mapping[str, Any], *, where: str) -> PretrainedConfi
         (original, "ps_version", "v2"),
         (original, "tie_word_embeddings", False),
         (text, "tie_word_embeddings", False),
+        (original, "quantization_config", None),
+        (text, "quantization_config", None),
+        (original, "force_image_size", vision.get("image_size")),
     ):
-        if config.get(key, wanted) != wanted:
+        if config.get(key, wanted) not in (wanted, None):
             raise CheckpointError(
                 f"{where}: {key} is {config[key]!r} in its config.json; only {wanted!r} can be converted"
             )
     ratio = original.get("downsample_ratio", 0.5)
     grid = _needed(vision, ("image_size", "patch_size"), f"{where}: vision_config")
     side = grid["image_size"] // grid["patch_size"]
-    try:
-        return AutoConfig.for_model(
+    with quiet_upstream():
+        config = AutoConfig.for_model(
             "internvl",
             vision_config=dict(
                 _needed(vision, _VISION_KEYS, f"{where}: vision_config"),
@@ -109,9 +120,16 @@ def native_config(original: Mapping[str, Any], *, where: str) -> PretrainedConfi
             tie_word_embeddings=False,
             architectures=["InternVLForConditionalGeneration"],
         )
-    except (TypeError, ValueError, KeyError, StrictDataclassError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{where}: config.json has an entry that can't be used ({reason})") from None
+        with torch.device("meta"):  # entries that contradict one another show when it is built
+            AutoModelForImageTextToText.from_config(config)
+    return config
+
+
+def native_shapes(config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
+    """Shapes of the native model's tensors by name."""
+    with torch.device("meta"), quiet_upstream():
+        model = AutoModelForImageTextToText.from_config(config)
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 def _text(text: Mapping[str, Any], family: str, where: str) -> dict[str, Any]:
@@ -160,9 +178,7 @@ def _needed(config: Mapping[str, Any], keys: tuple[str, ...], where: str) -> dic
     return {key: config[key] for key in keys}
 
 
-def _describe(config: Any) -> str:
-    if not isinstance(config, dict):
-        return "no model at all"
+def _describe(config: Mapping[str, Any]) -> str:
     architectures = config.get("architectures") or []
     names = ", ".join(map(str, architectures)) if isinstance(architectures, list) else str(architectures)
     kind = f"model_type {config.get('model_type')!r}"

@@ -13,6 +13,7 @@ from mmseg_mllm.errors import CheckpointError
 from mmseg_mllm.models.checkpoints import readable
 
 SHARD_BYTES = 2**30
+SAFETENSORS_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64"}
 KINDS = (
     ("model.safetensors", "model.safetensors.index.json", r"model-\d+-of-\d+\.safetensors"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json", r"pytorch_model-\d+-of-\d+\.bin"),
@@ -36,15 +37,17 @@ class TensorFiles:
     def __init__(self, *, files: list[Path]) -> None:
         self._file: dict[str, Path] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.dtypes: dict[str, str] = {}
         self._pickled: tuple[Path, _Pickled] | None = None
+        self._given_bytes = 0
         self.total_bytes = sum(path.stat().st_size for path in files)
         for path in files:
             with readable(str(path)):
-                for name, shape in _content(path).shapes().items():
+                for name, (shape, dtype) in _content(path).headers().items():
                     if name in self._file:
                         raise CheckpointError(f"{path}: {name} is also in {self._file[name].name}")
                     self._file[name] = path
-                    self.shapes[name] = shape
+                    self.shapes[name], self.dtypes[name] = shape, dtype
 
     @classmethod
     def of_folder(cls, folder: Path) -> "TensorFiles":
@@ -71,11 +74,14 @@ class TensorFiles:
         try:
             weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
             names = sorted(set(weight_map.values()))
-            paths = [index.parent / Path(name).name for name in names]
+            paths = [index.parent / name for name in names]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{index}: not an index of weights ({error!r}); download it again"
             ) from None
+        outside = [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]
+        if outside:
+            raise CheckpointError(f"{index}: names {outside[0]!r}, which is not in its folder")
         missing = [path.name for path in paths if not path.is_file()]
         if missing:
             raise CheckpointError(
@@ -99,12 +105,14 @@ class TensorFiles:
         path = self._file[name]
         with readable(str(path)):
             if path.suffix == ".safetensors":
-                # Opened anew each time: pages of the file stay in memory as long as it is mapped.
+                # Opened anew each time: pages of a file stay in memory as long as it is mapped.
                 return _Safetensors(path).get(name)
-            if self._pickled is None or self._pickled[0] != path:
-                self._pickled = None
+            if self._pickled is None or self._pickled[0] != path or self._given_bytes > SHARD_BYTES:
+                self._pickled, self._given_bytes = None, 0
                 self._pickled = path, _Pickled(path)
-            return self._pickled[1].get(name).clone()
+            tensor = self._pickled[1].get(name)
+            self._given_bytes += tensor.nbytes
+            return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _content(path: Path) -> "_Safetensors | _Pickled":
@@ -115,9 +123,13 @@ class _Safetensors:
     def __init__(self, path: Path) -> None:
         self._file = safe_open(path, framework="pt")
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def headers(self) -> dict[str, tuple[tuple[int, ...], str]]:
         names = self._file.keys()
-        return {name: tuple(self._file.get_slice(name).get_shape()) for name in names}
+        slices = {name: self._file.get_slice(name) for name in names}
+        return {
+            name: (tuple(part.get_shape()), SAFETENSORS_DTYPES.get(part.get_dtype(), part.get_dtype()))
+            for name, part in slices.items()
+        }
 
     def get(self, name: str) -> Tensor:
         return self._file.get_tensor(name)
@@ -135,15 +147,23 @@ class _Pickled:
         self._tensors = content.get("state_dict", content) if isinstance(content, dict) else None
         if not isinstance(self._tensors, dict):
             raise CheckpointError(f"{path}: holds a {type(content).__name__}, no tensors by name")
-        strange = [name for name, tensor in self._tensors.items() if not isinstance(tensor, Tensor)]
+        strange = [name for name, tensor in self._tensors.items() if not _is_plain(name, tensor)]
         if strange:
-            raise CheckpointError(f"{path}: {strange[0]!r} is no tensor")
+            raise CheckpointError(f"{path}: {strange[0]!r} is no ordinary tensor")
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
+    def headers(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        return {
+            name: (tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+            for name, tensor in self._tensors.items()
+        }
 
     def get(self, name: str) -> Tensor:
         return self._tensors[name]
+
+
+def _is_plain(name: object, tensor: object) -> bool:
+    is_tensor = isinstance(name, str) and isinstance(tensor, Tensor)
+    return is_tensor and tensor.layout is torch.strided and not (tensor.is_meta or tensor.is_quantized)
 
 
 class ShardWriter:

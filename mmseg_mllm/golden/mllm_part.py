@@ -225,9 +225,10 @@ class MLLMPart:
         return checks
 
     def _losses(self, name: str, images: list[int]) -> dict[str, Tensor]:
-        pixels = torch.cat([pixel_values(self.prefix, f"train{b}:pixel_values") for b in images])
+        side = self.segmentor.backbone.image_size
+        pixels = [pixel_values(self.prefix, f"train{b}:pixel_values", side=side) for b in images]
         layout = self._training_layout(name)
-        features = self.segmentor.backbone(pixels, layout)
+        features = self.segmentor.backbone(torch.cat(pixels), layout)
         is_seg = layout.input_ids[features.image_index, layout.slot_reads[:, 1] + 1] == self.seg_id
         logits = self._masks(features, is_seg)
         total: dict[str, Tensor] = {}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from mmseg_mllm.errors import ConfigError, DataError
+from mmseg_mllm.errors import ConfigError, DataError, MMSegMLLMError
 from mmseg_mllm.golden.checks import Check
 from mmseg_mllm.golden.decoder_part import check_decoder
 from mmseg_mllm.golden.dysample_part import check_dysample
@@ -38,12 +38,15 @@ def verify(folder: Path, parts: Sequence[str] = ()) -> Iterator[tuple[str, list[
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    for part in parts or PARTS:
+    for part in parts:
         if part not in PARTS:
             raise ConfigError(f"unknown part {part!r}; there are {', '.join(PARTS)}")
+    for part in parts or PARTS:
         try:
             yield part, PARTS[part](folder)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except MMSegMLLMError:
+            raise
+        except Exception as error:  # arrays of any other shape or kind
             raise DataError(
                 f"{folder}: part {part!r} is not in the layout of a reference set ({error!r})"
             ) from error

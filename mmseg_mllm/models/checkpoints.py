@@ -5,21 +5,11 @@ import pickle
 import re
 from collections.abc import Iterator
 
-from safetensors import SafetensorError
 from torch import nn
 
-from mmseg_mllm.errors import CheckpointError
+from mmseg_mllm.errors import CheckpointError, MMSegMLLMError
 
 SHOWN = 3
-UNREADABLE = (
-    pickle.UnpicklingError,
-    SafetensorError,
-    EOFError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    KeyError,
-)
 
 
 def check_state_dict(module: nn.Module, state_dict: dict, prefix: str, *args) -> None:
@@ -63,7 +53,9 @@ def readable(path: str) -> Iterator[None]:
     """
     try:
         yield
-    except UNREADABLE as error:
+    except MMSegMLLMError:
+        raise
+    except Exception as error:  # readers of damaged files raise all sorts
         raise CheckpointError(
             f"{path}: not a checkpoint that can be read safely ({_reason(error)}); copy it again, or use an "
             "older one"

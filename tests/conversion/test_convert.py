@@ -1,6 +1,10 @@
+import contextlib
 import json
 import os
 import pickle
+import random
+import signal
+import time
 
 import pytest
 import torch
@@ -8,12 +12,19 @@ from helpers.original_folder import FAMILIES, as_one_file, tensors_of, write_ori
 from helpers.tiny_model import make_samples
 from mmengine.config import ConfigDict
 from mmseg.registry import MODELS
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 import mmseg_mllm  # noqa: F401
-from mmseg_mllm.conversion.convert import convert_internvl, convert_mllmseg, restore_mllmseg
+from mmseg_mllm.conversion.convert import convert_internvl, convert_mllmseg
+from mmseg_mllm.conversion.head_names import head_state_dict_to_official
+from mmseg_mllm.conversion.new_folder import new_folder
+from mmseg_mllm.conversion.restore import restore_mllmseg
+from mmseg_mllm.conversion.tensor_files import TensorFiles
 from mmseg_mllm.errors import CheckpointError, ConfigError
+from mmseg_mllm.models.decode_heads import DSFFHead
 from mmseg_mllm.models.model_folder import use_model_folder
+from mmseg_mllm.prompts import SPECIAL_TOKENS
 
 
 def build(folder):
@@ -243,6 +254,46 @@ def half_an_adapter(source):
     as_one_file(source, saved)
 
 
+def quantise(source):
+    tensors = tensors_of(source)
+    name = "language_model.model.layers.0.attention.wo.weight"
+    as_one_file(source, tensors | {name: tensors[name].to(torch.int8)})
+
+
+def lose_added_tokens(source):
+    write_tokenizer(source, special=[])
+
+
+def lose_answers(source):
+    """A tokenizer of fewer tokens, so that the authors' two would get other rows."""
+    write_tokenizer(source, size=290, special=SPECIAL_TOKENS[:-2])
+
+
+def two_adapters(source):
+    saved, _ = with_lora(tensors_of(source), rank=4, seed=3)
+    saved |= {name.replace("default", "zero"): t + 1 for name, t in saved.items() if "lora_A" in name}
+    as_one_file(source, saved)
+
+
+def adapter_of_four_dimensions(source):
+    saved, _ = with_lora(tensors_of(source), rank=4, seed=3)
+    saved = {name: t[..., None, None] if "wo.lora_A" in name else t for name, t in saved.items()}
+    as_one_file(source, saved)
+
+
+def narrow_head(source):
+    base = {name: t for name, t in tensors_of(source).items() if not name.startswith("res_decoder.")}
+    head = DSFFHead(in_channels=[16, 48], channels=16, mask_scale=8)
+    as_one_file(source, base | head_state_dict_to_official(head.state_dict()))
+
+
+def name_outside(source):
+    path = source / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    index["weight_map"] = {name: f"../{file}" for name, file in index["weight_map"].items()}
+    path.write_text(json.dumps(index))
+
+
 def more_tokens(source):
     write_tokenizer(source, size=310)
 
@@ -279,8 +330,33 @@ def more_tokens(source):
         (change_config(vision_config__qk_normalization=True), r"qk_normalization is True"),
         (change_config(llm_config__vocab_size=310), r"has shape \(300, 48\)"),
         (change_config(use_llm_lora=64), None),
+        (
+            change_config(llm_config__num_hidden_layers=1),
+            r"\d+ tensors are more than its config\.json describes",
+        ),
+        (change_config(vision_config__num_hidden_layers=1), r"more than its config\.json describes"),
+        (change_config(vision_config__qkv_bias=False), r"more than its .*attn\.qkv\.bias"),
+        (change_config(llm_config__num_key_value_heads=1), r"wqkv\.weight has shape"),
+        (change_config(llm_config__num_attention_heads=0), r"entry that can't be used"),
+        (change_config(llm_config__num_attention_heads=5), r"entry that can't be used|has shape"),
+        (change_config(llm_config__rope_scaling="dynamic"), r"entry that can't be used"),
+        (change_config(llm_config__rope_theta=None), r"entry that can't be used"),
+        (change_config(llm_config__hidden_act="loud"), r"entry that can't be used"),
+        (change_config(llm_config__pad_token_id=400), r"entry that can't be used"),
+        (change_config(llm_config__model_type=["qwen2"]), r"entry that can't be used"),
+        (change_config(vision_config__image_size=[32, 32]), r"entry that can't be used"),
+        (change_config(vision_config__patch_size=0), r"entry that can't be used"),
+        (change_config(force_image_size=448), r"force_image_size is 448"),
+        (change_config(quantization_config=dict(bits=8)), r"quantization_config is"),
+        (quantise, r"attention\.wo\.weight is of dtype (int8|I8)"),
+        (lose_added_tokens, r"its tokenizer lacks <img>"),
+        (lose_answers, r"its tokenizer lacks \[SEG\], \[REJ\]"),
+        (two_adapters, r"adapts the same weight"),
+        (adapter_of_four_dimensions, r"LoRA of shapes .* does not fit"),
+        (narrow_head, r"its mask decoder is 16 wide, MLLMSeg's is as wide as the vision tower \(32\)"),
+        (name_outside, r"names '\.\./model-00001"),
         (half_an_adapter, r"LoRA adapter is incomplete"),
-        (more_tokens, r"tokenizer has 310 tokens, the weights 300 rows"),
+        (more_tokens, r"ids up to 309, the weights have 300 rows"),
     ],
 )
 def test_damage_is_told_and_leaves_nothing(damage, message, tmp_path, monkeypatch):
@@ -294,15 +370,6 @@ def test_damage_is_told_and_leaves_nothing(damage, message, tmp_path, monkeypatc
         convert_mllmseg(source, tmp_path / "dst")
     assert "\n" not in str(raised.value)
     assert [path.name for path in tmp_path.iterdir()] == ["src"]
-
-
-def test_rank_that_contradicts_the_config(tmp_path):
-    source = write_original(tmp_path / "src")
-    saved, _ = with_lora(tensors_of(source), rank=4, seed=3)
-    as_one_file(source, saved)
-    change_config(use_llm_lora=64)(source)
-    with pytest.raises(CheckpointError, match=r"rank \{4\}, but use_llm_lora is 64"):
-        convert_mllmseg(source, tmp_path / "dst")
 
 
 def test_the_other_converter_is_named(tmp_path):
@@ -329,8 +396,105 @@ def test_a_disk_too_full(tmp_path, monkeypatch):
 
 
 def test_reverse_of_something_else(tmp_path):
-    with pytest.raises(CheckpointError, match="not a model folder of this package"):
+    with pytest.raises(CheckpointError, match="not a model folder of a converted checkpoint"):
         restore_mllmseg(write_original(tmp_path / "src"), tmp_path / "dst")
+
+
+def change_tensors(file, change):
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda ours: change_config(llm_config__num_hidden_layers=1)(ours / "original"),
+            r"more than its config",
+        ),
+        (lambda ours: change_config(llm_config__num_key_value_heads=1)(ours / "original"), r"has shape"),
+        (lambda ours: change_config(llm_config=None)(ours / "original"), r"no llm_config"),
+        (lambda ours: (ours / "tokenizer.json").unlink(), r"tokenizer\.json: not readable"),
+        (lambda ours: (ours / "tokenizer.json").write_text("{}"), r"tokenizer\.json: lists no added tokens"),
+        (
+            lambda ours: change_tensors(
+                ours / "decode_head.safetensors", lambda t: t.update({"mask_out.bias": torch.zeros(2)})
+            ),
+            r"res_decoder\.conv2\.bias|mask_out\.bias has shape \(2,\)",
+        ),
+        (
+            lambda ours: change_tensors(
+                ours / "decode_head.safetensors", lambda t: t.update(extra=torch.zeros(2))
+            ),
+            r"1 tensors have no place in the authors' layout, such as extra",
+        ),
+        (
+            lambda ours: change_tensors(
+                ours / "model.safetensors", lambda t: t.update({"lm_head.weight": t["lm_head.weight"][:-1]})
+            ),
+            r"embed_tokens\.weight has shape \(300, 48\)",
+        ),
+    ],
+)
+def test_damaged_model_folders_do_not_go_back(damage, message, tmp_path):
+    convert_mllmseg(write_original(tmp_path / "src"), tmp_path / "ours")
+    damage(tmp_path / "ours")
+    with pytest.raises(CheckpointError, match=message):
+        restore_mllmseg(tmp_path / "ours", tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+def test_merged_adapters_leave_no_order_to_make_new_ones(tmp_path):
+    source = write_original(tmp_path / "src")
+    saved, _ = with_lora(tensors_of(source), rank=4, seed=3)
+    as_one_file(source, saved)
+    change_config(use_llm_lora=4)(source)
+    convert_mllmseg(source, tmp_path / "ours")
+    restore_mllmseg(tmp_path / "ours", tmp_path / "back")
+    assert json.loads((tmp_path / "back" / "config.json").read_text())["use_llm_lora"] == 0
+
+
+def test_a_link_as_target(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "model")
+    convert_mllmseg(write_original(tmp_path / "src"), tmp_path / "link")
+    assert (tmp_path / "disk" / "model" / "config.json").is_file()
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_being_told_to_end_cleans_up(tmp_path):
+    target = tmp_path / "dst"
+
+    def half_a_conversion():
+        with new_folder(target) as folder:
+            (folder / "half").touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+
+    with pytest.raises(SystemExit):
+        half_a_conversion()
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("kind", ["safetensors", "bin", "old bin"])
+def test_any_damaged_byte_is_told(kind, tmp_path):
+    rng = random.Random(0)
+    path = tmp_path / ("model.safetensors" if kind == "safetensors" else "pytorch_model.bin")
+    tensors = {f"layer.{i}": torch.ones(2, 3) for i in range(3)}
+    as_one_file(tmp_path, tensors, kind=kind)
+    whole = path.read_bytes()
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(rng.randint(1, 4)):
+            damaged[rng.randrange(min(len(damaged), 600))] = rng.randrange(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(CheckpointError):  # and no other
+            files = TensorFiles.of_folder(tmp_path)
+            for name in files.shapes:
+                files.get(name)
 
 
 def test_a_folder_without_decoder_is_no_model(tmp_path):

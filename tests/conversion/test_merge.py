@@ -88,6 +88,29 @@ def test_a_checkpoint_of_another_config(tmp_path):
     assert not (tmp_path / "dst").exists()
 
 
+def test_lora_that_contradicts_the_config(tmp_path):
+    path = save(trained_like(lora_config()), tmp_path / "a.pth")
+    for lora, message in ((dict(r=8, lora_alpha=12), r"LoRA of ranks \[4\]"), (None, r"LoRA of ranks \[4\]")):
+        config = lora_config()
+        config.backbone.lora = lora
+        with pytest.raises(CheckpointError, match=message):
+            merge_checkpoint(config, path, tmp_path / "dst")
+    config = lora_config(alpha_pattern={"q_proj": 3})
+    with pytest.raises(ConfigError, match="alpha_pattern"):
+        merge_checkpoint(config, path, tmp_path / "dst")
+    assert not (tmp_path / "dst").exists()
+
+
+def test_a_checkpoint_of_something_else(tmp_path):
+    torch.save(dict(state_dict=dict(weight=torch.ones(2))), tmp_path / "a.pth")
+    config = lora_config()
+    config.backbone.lora = None
+    with pytest.raises(CheckpointError, match="not a checkpoint of this config"):
+        merge_checkpoint(config, tmp_path / "a.pth", tmp_path / "dst")
+    with pytest.raises(ConfigError, match="only checkpoints of an MLLMSegmentor"):
+        merge_checkpoint(ConfigDict(type="EncoderDecoder"), tmp_path / "a.pth", tmp_path / "dst")
+
+
 def test_no_checkpoint_and_no_tokenizer(tmp_path):
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         merge_checkpoint(lora_config(), tmp_path / "a.pth", tmp_path / "dst")

@@ -1,5 +1,6 @@
 """Tiny folders in the original layout of InternVL and MLLMSeg."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -54,14 +55,14 @@ FAMILIES = {
 }
 
 
-def write_tokenizer(folder: Path, *, size: int = 300) -> None:
+def write_tokenizer(folder: Path, *, size: int = 300, special: Sequence[str] = SPECIAL_TOKENS) -> None:
     """A word-level fast tokenizer whose last ids are the special tokens."""
-    words = ["<|im_start|>", "<|im_end|>", *(f"word{i}" for i in range(size - 2 - len(SPECIAL_TOKENS)))]
+    words = ["<|im_start|>", "<|im_end|>", *(f"word{i}" for i in range(size - 2 - len(special)))]
     model = models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="word0")
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="word0")
-    fast.add_tokens(list(SPECIAL_TOKENS), special_tokens=True)
+    fast.add_tokens(list(special), special_tokens=True)
     fast.save_pretrained(folder)
 
 

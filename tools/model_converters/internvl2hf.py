@@ -5,7 +5,6 @@ from pathlib import Path
 
 import mmseg_mllm  # noqa: F401
 from mmseg_mllm.conversion.convert import convert_internvl
-from mmseg_mllm.conversion.report import report
 from mmseg_mllm.engine.runner import run_tool
 
 
@@ -16,7 +15,7 @@ def main() -> None:
     parser.add_argument("source", type=Path, metavar="SRC", help="folder as downloaded from the hub")
     parser.add_argument("target", type=Path, metavar="DST", help="folder to make")
     args = parser.parse_args()
-    print(report(convert_internvl(args.source, args.target), args.target))
+    print(convert_internvl(args.source, args.target).report(args.target))
     print(f"use it with --cfg-options model.backbone.pretrained={args.target}")
 
 

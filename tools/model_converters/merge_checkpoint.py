@@ -7,7 +7,6 @@ from mmengine.config import DictAction
 
 import mmseg_mllm  # noqa: F401
 from mmseg_mllm.conversion.merge import merge_checkpoint
-from mmseg_mllm.conversion.report import report
 from mmseg_mllm.engine.config import load_config
 from mmseg_mllm.engine.runner import run_tool
 
@@ -22,7 +21,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     config = load_config(args.config, args.cfg_options)
-    print(report(merge_checkpoint(config.model, args.checkpoint, args.target), args.target))
+    print(merge_checkpoint(config.model, args.checkpoint, args.target).report(args.target))
 
 
 if __name__ == "__main__":

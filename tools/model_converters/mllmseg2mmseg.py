@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 import mmseg_mllm  # noqa: F401
-from mmseg_mllm.conversion.convert import convert_mllmseg, restore_mllmseg
-from mmseg_mllm.conversion.report import report
+from mmseg_mllm.conversion.convert import convert_mllmseg
+from mmseg_mllm.conversion.restore import restore_mllmseg
 from mmseg_mllm.engine.runner import run_tool
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     convert = restore_mllmseg if args.reverse else convert_mllmseg
-    print(report(convert(args.source, args.target), args.target))
+    print(convert(args.source, args.target).report(args.target))
     if not args.reverse:
         print(f"test it with python tools/test.py configs/mllmseg/CONFIG.py {args.target} --protocol paper")
 
