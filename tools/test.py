@@ -14,7 +14,9 @@ from mmseg_mllm.engine.config import load_config, test_datasets
 from mmseg_mllm.engine.runner import build_runner, run_tool
 from mmseg_mllm.errors import CheckpointError
 from mmseg_mllm.evaluation import RESMetric
+from mmseg_mllm.evaluation.configured import configured_metrics
 from mmseg_mllm.evaluation.report import tables
+from mmseg_mllm.evaluation.res_metric import REJECTIONS
 from mmseg_mllm.models.model_folder import use_model_folder
 from mmseg_mllm.models.segmentors.protocols import PAPER_PROMPT, PROTOCOLS
 
@@ -28,6 +30,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--split", nargs="+", help="splits to test instead of the config's")
     parser.add_argument(
         "--protocol", help=f"how expressions are asked instead of the config's way: {', '.join(PROTOCOLS)}"
+    )
+    parser.add_argument(
+        "--rejection",
+        choices=REJECTIONS,
+        help="GRES: a wrongly rejected target keeps its mask (paper, the default) or has none (strict)",
     )
     parser.add_argument(
         "--shuffle-expressions",
@@ -54,7 +61,7 @@ def main() -> None:
         for dataset in test_datasets(config):
             dataset.split = args.split
     config.test_evaluator = [
-        dict(type="RESMetric", rotate_expressions=args.shuffle_expressions),
+        *configured_metrics(config, rejection=args.rejection, rotate_expressions=args.shuffle_expressions),
         *([dict(type="DumpMasks", out_file=args.out)] if args.out else []),
     ]
     pictures = dict(type="ReferringVisualizationHook", out_dir=args.show_dir, num_images=args.show_num)

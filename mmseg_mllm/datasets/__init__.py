@@ -1,4 +1,5 @@
 from mmseg_mllm.datasets.grefcoco import GRefCOCODataset
+from mmseg_mllm.datasets.json_dataset import ReferringJSONDataset
 from mmseg_mllm.datasets.refcoco import RefCOCODataset
 from mmseg_mllm.datasets.samplers import UniformDatasetSampler
 from mmseg_mllm.datasets.transforms import (
@@ -17,6 +18,7 @@ __all__ = [
     "PackReferringInputs",
     "RandomJPEGQuality",
     "RefCOCODataset",
+    "ReferringJSONDataset",
     "ResizeToInput",
     "SampleExpressions",
     "UniformDatasetSampler",

@@ -1,15 +1,19 @@
 """COCO segmentations to masks, by pycocotools."""
 
+import reprlib
 from collections.abc import Mapping
 from numbers import Real
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mmseg_mllm.datasets.limits import MAX_OUTLINE, MAX_PIXELS, MAX_POLYGONS, check_limit
 from mmseg_mllm.errors import DataError
 
 MIN_POLYGON_NUMBERS = 6
 """A polygon needs three points; gRefCOCO has some with fewer, which cover no pixel."""
+MAX_RUN_BITS = 40
+"""Of a run in COCO's code; without a bound, a long file of one never-ending run takes for ever."""
 
 
 def union_mask(
@@ -26,37 +30,60 @@ def union_mask(
         (height, width) bool.
 
     Raises:
-        DataError: a segmentation can't be read, or is of another size than the image.
+        DataError: a segmentation can't be read, is above the bounds (see ``limits``), or is of another size
+            than the image.
     """
-    mask = np.zeros((height, width), dtype=bool)
+    rles = []
     for ann_id, segmentation in segmentations.items():
         place = f"{where}, annotation {ann_id}" if where else f"annotation {ann_id}"
-        for rle in _rles(segmentation, height=height, width=width, place=place):
-            mask |= coco_mask.decode(rle).astype(bool)
-    return mask
+        rles += _rles(segmentation, height=height, width=width, place=place)
+    return coco_mask.decode(coco_mask.merge(rles)).astype(bool) if rles else np.zeros((height, width), bool)
+
+
+def mask_area(segmentation: list | dict | None, *, height: int, width: int, where: str = "") -> int:
+    """Pixels that an annotation's segmentation covers; see :func:`union_mask`."""
+    rles = _rles(segmentation, height=height, width=width, place=where)
+    return int(coco_mask.area(coco_mask.merge(rles))) if rles else 0
 
 
 def _rles(segmentation: list | dict | None, *, height: int, width: int, place: str) -> list[dict]:
     """Compressed RLEs. All is checked first: pycocotools can crash the process on what is wrong."""
+    check_limit(f"{place}: its image has", height * width, MAX_PIXELS, unit="pixels")
     if not segmentation:
         return []
     if isinstance(segmentation, dict):
-        size = segmentation.get("size")
-        if size not in ([height, width], (height, width)):
-            raise DataError(
-                f"{place}: its mask has size (height, width) {size}, the image {[height, width]}; image and "
-                "annotation don't belong together"
-            )
-        try:
-            runs = _run_lengths(segmentation.get("counts"), pixels=height * width)
-        except Exception as error:
-            raise DataError(f"{place}: its RLE can't be read ({error})") from None
-        return [coco_mask.frPyObjects(dict(size=[height, width], counts=runs), height, width)]
+        return [_rle(segmentation, height=height, width=width, place=place)]
+    if isinstance(segmentation, list):
+        check_limit(f"{place}: its parts are", len(segmentation), MAX_POLYGONS, unit="polygons")
+        if all(isinstance(part, dict) for part in segmentation):  # RefCLEF
+            return [_rle(part, height=height, width=width, place=place) for part in segmentation]
     try:
         polygons = _polygons(segmentation, side=max(height, width))
     except Exception as error:
         raise DataError(f"{place}: its polygons can't be read ({error})") from None
+    outline = round(sum(map(_outline, polygons)))
+    check_limit(f"{place}: the outline of its polygons is", outline, MAX_OUTLINE, unit="pixels")
     return coco_mask.frPyObjects(polygons, height, width) if polygons else []
+
+
+def _rle(segmentation: dict, *, height: int, width: int, place: str) -> dict:
+    size = segmentation.get("size")
+    if size not in ([height, width], (height, width)):
+        raise DataError(
+            f"{place}: its mask has size (height, width) {reprlib.repr(size)}, the image {[height, width]}; "
+            "image and annotation don't belong together"
+        )
+    try:
+        runs = _run_lengths(segmentation.get("counts"), pixels=height * width)
+    except Exception as error:
+        raise DataError(f"{place}: its RLE can't be read ({error})") from None
+    return coco_mask.frPyObjects(dict(size=[height, width], counts=runs), height, width)
+
+
+def _outline(polygon: list[float]) -> float:
+    """Length of a polygon's outline as pycocotools walks it: along the longer axis of each edge."""
+    points = np.asarray(polygon).reshape(-1, 2)
+    return float(np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum())
 
 
 def _polygons(segmentation: list, *, side: int) -> list[list[float]]:
@@ -94,6 +121,8 @@ def _decompress(counts: bytes) -> list[int]:
             raise ValueError(f"byte {byte} does not occur in an RLE")
         value |= (byte - 48 & 31) << shift
         shift += 5
+        if shift > MAX_RUN_BITS:
+            raise ValueError("a run is longer than any image")
         if not byte - 48 & 32:
             if byte - 48 & 16:
                 value -= 1 << shift

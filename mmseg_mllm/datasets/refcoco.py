@@ -57,7 +57,7 @@ class RefCOCODataset(BaseDataset):
         if data_root and not Path(data_root).is_dir():
             raise DataError(
                 f"{data_root}: the data folder does not exist. Set data_root in the config (or with "
-                "--cfg-options) to the folder that holds the REFER layout; see docs/datasets.md"
+                "--cfg-options) to the folder of your data; see docs/datasets.md and docs/custom_data.md"
             )
         super().__init__(
             ann_file=ann_file,
@@ -70,8 +70,12 @@ class RefCOCODataset(BaseDataset):
         super()._join_prefix()
         self.split_file = str(Path(self.data_root or "", self.split_file))
 
+    def read_files(self) -> ReferFiles:
+        """Read what all splits hold."""
+        return load_refer(ann_file=self.ann_file, split_file=self.split_file)
+
     def load_data_list(self) -> list[dict]:
-        files = load_refer(ann_file=self.ann_file, split_file=self.split_file)
+        files = self.read_files()
         samples = []
         for split in self.split:
             if split not in files.splits():

@@ -1,16 +1,21 @@
 """Reading the REFER layout: ``instances.json`` beside ``refs(*).p`` or ``grefs(*).json``."""
 
-import json
-import pickle
-from collections.abc import Iterable
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmseg_mllm.datasets.json_file import read_json
+from mmseg_mllm.datasets.limits import MAX_RECORDS, check_limit
+from mmseg_mllm.datasets.plain_pickle import read_plain_pickle
+from mmseg_mllm.datasets.refer_records import check_ref, checked_annotation, checked_image, listed
 from mmseg_mllm.errors import DataError
 
 NO_TARGET = -1
 """Annotation id that gRefCOCO gives to an expression without a target."""
+_KEYS = frozenset({"ref_id", "ann_id", "image_id", "split", "sentences"})
+_DROPPED = object()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,73 +37,68 @@ class ReferFiles:
         return list(dict.fromkeys(ref["split"] for ref in self.refs))
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Unpickler of plain containers: a pickle that names any class or function is refused."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise DataError(
-            f"the pickle asks to load {module}.{name}; a refs file holds plain lists, dicts, strings and "
-            "numbers only, and nothing else is loaded since a pickle can run code"
-        )
-
-
 def load_refs(path: str | Path) -> list[dict]:
     """Read ``refs(*).p`` (pickle) or ``grefs(*).json``.
 
     Returns:
-        List of dicts with ``ref_id``, ``ann_id`` (int, or list of int), ``image_id``, ``split`` and
-        ``sentences`` (list of dicts with ``sent`` and ``sent_id``).
+        List of dicts with ``ref_id``, ``ann_id`` (id, or list of ids), ``image_id``, ``split`` and
+        ``sentences`` (list of dicts with ``sent`` and ``sent_id``). Ids are whole numbers or short strings.
 
     Raises:
-        DataError: the file is missing, broken, not a list of refs, or a pickle of more than plain containers.
+        DataError: the file is missing, broken, above the bounds (see ``limits``), not a list of refs, or a
+            pickle of more than plain containers.
     """
     path = _existing(path)
-    try:
-        if path.suffix == ".json":
-            refs = json.loads(path.read_text(encoding="utf-8"))
-        else:
-            with path.open("rb") as file:
-                refs = _PlainUnpickler(file, encoding="latin1").load()
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-    except Exception as error:
-        raise DataError(f"{path}: can't be read as a REFER refs file ({error}); download it again") from error
-    needed = {"ref_id", "ann_id", "image_id", "split", "sentences"}
-    if not isinstance(refs, list) or not all(isinstance(ref, dict) and needed <= ref.keys() for ref in refs):
-        raise DataError(f"{path}: not a list of refs with the keys {sorted(needed)}; is it the right file?")
+    refs = read_json(path) if path.suffix == ".json" else read_plain_pickle(path)
+    if not isinstance(refs, list) or not all(isinstance(ref, dict) and ref.keys() >= _KEYS for ref in refs):
+        raise DataError(f"{path}: not a list of refs with the keys {sorted(_KEYS)}; is it the right file?")
+    records = 0
     for index, ref in enumerate(refs):
-        if not _is_complete(ref):
-            raise DataError(
-                f"{path}: ref number {index} (from 0) is damaged: ann_id must be an id or a list of ids, "
-                "image_id an id, and sentences a list of at least one dict with sent and sent_id; "
-                "download it again"
-            )
+        records += sum(len(listed(value)) for value in (ref["ann_id"], ref["sentences"]))
+        check_limit(f"{path}: annotation ids and sentences are", records, MAX_RECORDS, unit="records")
+        try:
+            check_ref(ref)
+        except DataError as error:
+            raise DataError(f"{path}: ref number {index} (from 0) is damaged: {error}") from None
     return refs
 
 
-def load_instances(path: str | Path) -> tuple[dict[int, dict], dict[int, dict]]:
+def load_instances(
+    path: str | Path, *, annotation_ids: Collection[int | str] | None = None
+) -> tuple[dict[int, dict], dict[int, dict]]:
     """Read a COCO ``instances.json``.
+
+    Args:
+        path: The file.
+        annotation_ids: Those to keep, None for all. RefCOCO asks about a quarter of its annotations, so that
+            the others would only take memory.
 
     Returns:
         Image dicts and annotation dicts, each by id.
 
     Raises:
-        DataError: the file is missing, broken or not a COCO annotation file.
+        DataError: the file is missing, broken, above the bounds (see ``limits``), or not a COCO annotation
+            file.
     """
     path = _existing(path)
+
+    def keep(item: dict) -> Any:
+        is_annotation = "image_id" in item and isinstance(item.get("id"), int | str)
+        return _DROPPED if is_annotation and item["id"] not in annotation_ids else item
+
+    content = read_json(path, object_hook=None if annotation_ids is None else keep)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        images = {image["id"]: image for image in content["images"]}
-        annotations = {annotation["id"]: annotation for annotation in content["annotations"]}
-        for image in images.values():
-            image["file_name"], image["height"], image["width"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"{path}: not a COCO annotation file ({error!r}); download it again") from error
-    return images, annotations
+        images = [checked_image(image) for image in content["images"]]
+        kept = [checked_annotation(a) for a in content["annotations"] if a is not _DROPPED]
+    except DataError as error:
+        raise DataError(f"{path}: {error}; download it again") from None
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a COCO annotation file ({error!r:.100}); download it again") from None
+    return {image["id"]: image for image in images}, {annotation["id"]: annotation for annotation in kept}
 
 
 def load_refer(*, ann_file: str | Path, split_file: str | Path) -> ReferFiles:
-    """Read both files of a REFER dataset.
+    """Read both files of a REFER dataset; of the annotations, those that the refs name.
 
     Args:
         ann_file: ``instances.json``.
@@ -107,27 +107,21 @@ def load_refer(*, ann_file: str | Path, split_file: str | Path) -> ReferFiles:
     Raises:
         DataError: see :func:`load_refs` and :func:`load_instances`.
     """
-    refs = load_refs(split_file)
-    images, annotations = load_instances(ann_file)
+    refs = [part for ref in load_refs(split_file) for part in split_parts(ref)]
+    ids = {i for ref in refs for i in annotation_ids(ref)}
+    images, annotations = load_instances(ann_file, annotation_ids=ids)
     return ReferFiles(images=images, annotations=annotations, refs=refs)
 
 
 def annotation_ids(ref: dict) -> tuple[int, ...]:
     """Sorted annotation ids of a ref; empty where the expression has no target."""
-    ids: Iterable[int] = ref["ann_id"] if isinstance(ref["ann_id"], list) else [ref["ann_id"]]
-    return tuple(sorted(i for i in ids if i != NO_TARGET))
+    return tuple(sorted(i for i in listed(ref["ann_id"]) if i != NO_TARGET))
 
 
-def _is_complete(ref: dict) -> bool:
-    ids = ref["ann_id"] if isinstance(ref["ann_id"], list) else [ref["ann_id"]]
-    sentences = ref["sentences"]
-    return (
-        all(isinstance(i, int) for i in [*ids, ref["image_id"]])
-        and isinstance(ref["split"], str)
-        and isinstance(sentences, list)
-        and len(sentences) > 0
-        and all(isinstance(s, dict) and {"sent", "sent_id"} <= s.keys() for s in sentences)
-    )
+def split_parts(ref: dict) -> list[dict]:
+    """The ref once for each split that it belongs to: RefCLEF's 'testAB' means both 'testA' and 'testB'."""
+    shared = re.fullmatch("test(AB|AC|BC|ABC)", ref["split"])
+    return [dict(ref, split=f"test{letter}") for letter in shared[1]] if shared else [ref]
 
 
 def _existing(path: str | Path) -> Path:

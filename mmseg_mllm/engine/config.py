@@ -29,7 +29,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
 
 def test_datasets(config: Config) -> list[ConfigDict]:
     """The referring datasets of the test dataloader, taken out of any concatenation."""
-    return list(_dicts_with(config.test_dataloader, "split_file"))
+    return list(_dicts_with(config.test_dataloader, "ann_file"))
 
 
 def fit_effective_batch(config: Config, *, processes: int) -> None:

@@ -142,7 +142,7 @@ def draw_referring(
     for row in range(shown):
         score = "" if gt is None or pred is None else f"IoU {100 * mask_iou(pred=pred[row], gt=gt[row]):.1f}"
         room = content - (caption_font(font_size, bold=True).getlength(score) + gap if score else 0)
-        captions.append((_caption_lines(expressions[row], font=caption_font(font_size), width=room), score))
+        captions.append((caption_lines(expressions[row], font=caption_font(font_size), width=room), score))
 
     line = round(1.35 * font_size)
     above_panel, below_panel = gap // 2, round(1.5 * gap)
@@ -175,7 +175,7 @@ def draw_referring(
             panel = Image.fromarray(draw_panel(image=image, mask=masks[row], color=color, size=size))
             page.paste(panel, (x + (cell[0] - size[0]) // 2, y + (cell[1] - size[1]) // 2))
             if not masks[row].any():
-                _draw_note(draw, center=(x + cell[0] // 2, y + cell[1] // 2), text=notes[row], font=small)
+                draw_note(draw, center=(x + cell[0] // 2, y + cell[1] // 2), text=notes[row], font=small)
         y += cell[1] + below_panel
     more = len(expressions) - shown
     if more:
@@ -278,7 +278,7 @@ def caption_font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / file), size)
 
 
-def _caption_lines(expression: str, *, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
+def caption_lines(expression: str, *, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
     """The quoted expression on at most ``MAX_CAPTION_LINES`` lines, none longer than ``width`` pixels."""
     words = f"“{' '.join(expression.split())}”".split(" ")
     lines = [words[0]]
@@ -290,10 +290,11 @@ def _caption_lines(expression: str, *, font: ImageFont.FreeTypeFont, width: floa
         else:
             lines[-1] = " ".join([lines[-1], *words[index:]])
             break
-    return [_shorten(line, font=font, width=width) for line in lines]
+    return [shorten(line, font=font, width=width) for line in lines]
 
 
-def _shorten(text: str, *, font: ImageFont.FreeTypeFont, width: float) -> str:
+def shorten(text: str, *, font: ImageFont.FreeTypeFont, width: float) -> str:
+    """The text, cut with an ellipsis where it is longer than ``width`` pixels."""
     if font.getlength(text) <= width:
         return text
     end = "…”" if text.endswith("”") else "…"
@@ -301,9 +302,10 @@ def _shorten(text: str, *, font: ImageFont.FreeTypeFont, width: float) -> str:
     return text[:fitting].rstrip() + end
 
 
-def _draw_note(
+def draw_note(
     draw: ImageDraw.ImageDraw, *, center: tuple[int, int], text: str, font: ImageFont.FreeTypeFont
 ) -> None:
+    """White text on a dark rounded box, centred at ``center`` (x, y)."""
     left, top, right, bottom = draw.textbbox(center, text, font=font, anchor="mm")
     pad = round(0.5 * font.size)
     box = (left - 2 * pad, top - pad, right + 2 * pad, bottom + pad)

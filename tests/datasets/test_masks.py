@@ -72,6 +72,12 @@ def test_rle_in_its_three_spellings(mask):
     assert np.array_equal(union(one=dict(size=[HEIGHT, WIDTH], counts=runs_of(mask))), mask)
 
 
+def test_a_list_of_rles_is_united():
+    """As RefCLEF has them."""
+    rles = [compressed(noise(7)), dict(size=[HEIGHT, WIDTH], counts=runs_of(noise(8)))]
+    assert np.array_equal(union(one=rles), noise(7) | noise(8))
+
+
 def test_rle_of_a_large_mask():
     rows, columns = np.mgrid[:480, :640]
     mask = (rows - 200) ** 2 + (columns - 330) ** 2 < 150**2
@@ -169,7 +175,7 @@ def test_coordinates_that_are_none_are_refused(number, place):
         "1 2 3 4 5 6",
         [[[4, 5], [14, 5], [14, 15]]],
         [[[4, 5], [14, 5], [14, 15], [4, 5], [14, 5], [14, 15]]],
-        [compressed(noise(6))],
+        [compressed(noise(6)), SQUARE],
         5,
     ],
 )

@@ -10,6 +10,7 @@ from mmseg.structures import SegDataSample
 from pycocotools import mask as coco_mask
 
 from mmseg_mllm.evaluation import DumpMasks
+from mmseg_mllm.evaluation.predictions import read_predictions
 
 
 def sample_of(image_id: int, masks: np.ndarray, **changes) -> SegDataSample:
@@ -19,6 +20,7 @@ def sample_of(image_id: int, masks: np.ndarray, **changes) -> SegDataSample:
             dataset="refcoco",
             split="val",
             img_id=image_id,
+            img_path=f"images/{image_id}.jpg",
             protocol="independent, forced",
             expressions=[f"thing {i} of {image_id}" for i in range(count)],
             ref_ids=[10 * image_id + i for i in range(count)],
@@ -28,9 +30,16 @@ def sample_of(image_id: int, masks: np.ndarray, **changes) -> SegDataSample:
     )
     sample.pred_instances = InstanceData(
         masks=torch.from_numpy(masks),
+        bboxes=torch.arange(4 * count, dtype=torch.float32).reshape(count, 4) / 3,
         scores=torch.arange(count) - 0.5,
         rejected=torch.arange(count) < 1,
     )
+    return sample
+
+
+def with_targets(sample: SegDataSample, targets: np.ndarray, ann_ids: list[tuple]) -> SegDataSample:
+    sample.set_metainfo(dict(ann_ids=ann_ids))
+    sample.gt_instances = InstanceData(masks=torch.from_numpy(targets), bboxes=torch.zeros(len(targets), 4))
     return sample
 
 
@@ -46,8 +55,7 @@ def dumped(path, batches: list[list[SegDataSample]], size: int) -> dict:
     return json.loads(path.read_text())
 
 
-def decoded(prediction: dict) -> np.ndarray:
-    segmentation = prediction["segmentation"]
+def decoded(segmentation: dict) -> np.ndarray:
     return coco_mask.decode(dict(segmentation, counts=segmentation["counts"].encode())).astype(bool)
 
 
@@ -69,12 +77,57 @@ def test_file_holds_the_masks_in_order_with_their_ids(tmp_path):
     expected = [mask for own in masks.values() for mask in own]
     for prediction, mask in zip(content["predictions"], expected, strict=True):
         assert prediction["segmentation"]["size"] == list(mask.shape)
-        assert np.array_equal(decoded(prediction), mask)
+        assert np.array_equal(decoded(prediction["segmentation"]), mask)
     assert [(p["score"], p["rejected"]) for p in content["predictions"][:3]] == [
         (-0.5, True),
         (0.5, False),
         (1.5, False),
     ]
+
+
+def test_boxes_and_images_are_told_exactly(tmp_path):
+    (prediction,) = dumped(tmp_path / "masks.json", [[sample_of(5, noise(1, 1, 4, 4))]], 1)["predictions"]
+    assert prediction["image_path"] == "images/5.jpg"
+    boxes = torch.tensor([prediction["bbox"]], dtype=torch.float32)
+    assert torch.equal(boxes, torch.arange(4, dtype=torch.float32)[None] / 3)
+
+
+def test_targets_and_ious_stand_beside_the_masks(tmp_path):
+    masks, targets = noise(7, 4, 12, 9), noise(8, 4, 12, 9)
+    targets[2:] = False
+    sample = with_targets(sample_of(1, masks), targets, [(4,), (4, 5), (6,), ()])
+    found = dumped(tmp_path / "masks.json", [[sample]], 1)["predictions"]
+    for prediction, mask, target in zip(found[:3], masks, targets, strict=False):
+        assert np.array_equal(decoded(prediction["target"]), target)
+        assert prediction["iou"] == np.count_nonzero(mask & target) / np.count_nonzero(mask | target)
+    # A target whose annotation covers no pixel is a target all the same.
+    assert found[2]["target"] is not None
+    assert (found[3]["target"], found[3]["rejected"], found[3]["iou"]) == (None, False, 0)
+
+
+def test_a_missing_target_that_was_recognised_counts_as_hit(tmp_path):
+    sample = with_targets(sample_of(1, noise(9, 1, 5, 5)), np.zeros((1, 5, 5), bool), [()])
+    (found,) = dumped(tmp_path / "masks.json", [[sample]], 1)["predictions"]
+    assert (found["target"], found["rejected"], found["iou"]) == (None, True, 1)
+
+
+def test_no_targets_are_told_where_the_test_set_has_none(tmp_path):
+    (found,) = dumped(tmp_path / "masks.json", [[sample_of(1, noise(9, 1, 5, 5))]], 1)["predictions"]
+    assert "target" not in found
+    assert "iou" not in found
+
+
+def test_one_line_for_each_prediction_and_it_reads_back(tmp_path):
+    samples = [with_targets(sample_of(i, noise(i, 2, 6, 7)), noise(i, 2, 6, 7), [(1,), (2,)]) for i in (1, 2)]
+    content = dumped(tmp_path / "masks.json", [samples], 2)
+    assert (tmp_path / "masks.json").read_text().count("\n") == 4 + 2
+    file = read_predictions(tmp_path / "masks.json")
+    assert file.protocol == "independent, forced"
+    assert [vars(prediction) for prediction in file.predictions] == content["predictions"]
+
+
+def test_no_predictions_are_a_file_as_well(tmp_path):
+    assert dumped(tmp_path / "masks.json", [], 0) == {"protocol": "", "predictions": []}
 
 
 def test_datasets_and_protocols_are_named(tmp_path):
@@ -111,8 +164,7 @@ def test_masks_and_expressions_that_do_not_match_are_refused(tmp_path, key):
 
 def test_beside_the_metric_in_an_evaluator(tmp_path):
     masks = noise(6, 2, 5, 5)
-    sample = sample_of(1, masks, ann_ids=[(1,), (2,)])
-    sample.gt_instances = InstanceData(masks=torch.from_numpy(masks))
+    sample = with_targets(sample_of(1, masks), masks, [(1,), (2,)])
     with DefaultScope.overwrite_default_scope("mmseg"):
         evaluator = Evaluator(
             [dict(type="RESMetric"), dict(type="DumpMasks", out_file=str(tmp_path / "masks.json"))]

@@ -1,8 +1,8 @@
 """Changing a sample: which expressions, what size, how the JPEG was saved."""
 
-import io
 import random
 
+import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
@@ -47,9 +47,7 @@ class ResizeToInput(BaseTransform):
         results["img"] = np.array(Image.fromarray(results["img"]).resize(size, Image.Resampling.BICUBIC))
         results["img_shape"] = size
         if "gt_masks" in results:
-            masks = [Image.fromarray(mask.astype(np.uint8)) for mask in results["gt_masks"]]
-            resized = [np.array(mask.resize(size, Image.Resampling.NEAREST)) for mask in masks]
-            results["gt_masks"] = np.stack(resized).astype(bool)
+            results["gt_masks"] = _resize_masks(results["gt_masks"], size)
         if "gt_bboxes" in results:
             x, y = self.size / width, self.size / height
             results["gt_bboxes"] = results["gt_bboxes"] * np.array([x, y, x, y], dtype=np.float32)
@@ -61,7 +59,7 @@ class RandomJPEGQuality(BaseTransform):
     """Save the image as JPEG of a random quality and read it back, as MLLMSeg's training does.
 
     Args:
-        min_quality, max_quality: Bounds of Pillow's JPEG quality, both included.
+        min_quality, max_quality: Bounds of the JPEG quality (1 to 100), both included.
     """
 
     def __init__(self, *, min_quality: int = 75, max_quality: int = 100) -> None:
@@ -69,9 +67,15 @@ class RandomJPEGQuality(BaseTransform):
         self.max_quality = max_quality
 
     def transform(self, results: dict) -> dict:
-        buffer = io.BytesIO()
-        quality = random.randint(self.min_quality, self.max_quality)
-        Image.fromarray(results["img"]).save(buffer, format="JPEG", quality=quality)
-        with Image.open(buffer) as image:
-            results["img"] = np.array(image.convert("RGB"))
+        quality = [cv2.IMWRITE_JPEG_QUALITY, random.randint(self.min_quality, self.max_quality)]
+        # OpenCV takes half of Pillow's time for the same pixels. It counts colours from blue.
+        _, encoded = cv2.imencode(".jpg", cv2.cvtColor(results["img"], cv2.COLOR_RGB2BGR), quality)
+        results["img"] = cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
         return results
+
+
+def _resize_masks(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(K, H, W) bool to (K, *size) by the nearest pixel; bytes are looked at as they are, not copied."""
+    images = [Image.fromarray(mask.view(np.uint8)) for mask in masks]
+    resized = [np.asarray(image.resize(size, Image.Resampling.NEAREST)) for image in images]
+    return np.stack(resized).view(bool)

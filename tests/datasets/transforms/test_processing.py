@@ -97,3 +97,11 @@ def test_default_qualities_are_75_to_100():
     transform = RandomJPEGQuality()
     drawn = [names[transform(dict(img=PHOTO))["img"].tobytes()] for _ in range(300)]
     assert set(drawn) == set(range(75, 101))
+
+
+def test_many_masks_are_resized_like_each_alone():
+    masks = np.random.default_rng(1).random((19, 23, 31)) < 0.5
+    results = ResizeToInput(size=14)(dict(img=np.zeros((23, 31, 3), np.uint8), gt_masks=masks))
+    for mask, resized in zip(masks, results["gt_masks"], strict=True):
+        alone = Image.fromarray(mask.astype(np.uint8)).resize((14, 14), Image.Resampling.NEAREST)
+        assert np.array_equal(resized, np.asarray(alone).astype(bool))

@@ -1,0 +1,34 @@
+"""Reading JSON files within bounds."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmseg_mllm.datasets.limits import MAX_JSON_BYTES, MAX_JSON_MEMORY, check_limit
+from mmseg_mllm.errors import DataError
+
+# What json makes of a file, counted before it does: bytes of an object for each character that begins one.
+_COSTS = {",": 40, '"': 12, "[": 72, "{": 200}
+
+
+def read_json(path: str | Path, *, object_hook: Callable[[dict], Any] | None = None) -> Any:
+    """Decode a JSON file.
+
+    Args:
+        path: The file, which exists; UTF-8.
+        object_hook: Takes each object as it is decoded and gives what to keep in its place, so that a large
+            file need not be held as a whole.
+
+    Raises:
+        DataError: not JSON, or above the bounds.
+    """
+    path = Path(path)
+    check_limit(f"{path}: the file has", path.stat().st_size, MAX_JSON_BYTES, unit="bytes")
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+        memory = sum(text.count(character) * cost for character, cost in _COSTS.items())
+        check_limit(f"{path}: decoded, the file takes about", memory, MAX_JSON_MEMORY, unit="bytes")
+        return json.loads(text, object_hook=object_hook)
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        raise DataError(f"{path}: can't be read as JSON ({error}); mend or download it again") from None

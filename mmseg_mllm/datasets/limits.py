@@ -1,0 +1,60 @@
+"""Bounds on what is read, so that a broken or crafted file ends with a message and not with all memory.
+
+They are far above the real datasets. The environment variable ``MMSEG_MLLM_LIMITS`` multiplies them all.
+"""
+
+import math
+import os
+
+from mmseg_mllm.errors import ConfigError, DataError
+
+VARIABLE = "MMSEG_MLLM_LIMITS"
+
+MAX_JSON_BYTES = 512 * 2**20
+MAX_JSON_MEMORY = 2 * 2**30
+MAX_PICKLE_BYTES = 96 * 2**20
+MAX_PICKLE_OPERATIONS = 7_000_000
+"""RefCOCO's pickle has about 5 million in 30 MB. One takes about 100 bytes, so all stays below 1 GiB."""
+MAX_IMAGE_BYTES = 256 * 2**20
+MAX_PIXELS = 50_000_000
+"""Of an image or mask; decoding takes about 11 bytes for each."""
+MAX_RECORDS = 2_000_000
+"""Sentences of a file and annotation ids of its refs."""
+MAX_TEXT = 10_000
+"""Characters of an expression or a name."""
+MAX_POLYGONS = 10_000
+MAX_OUTLINE = 2_000_000
+"""Pixels along all polygons of an annotation; pycocotools takes about 100 bytes for each."""
+
+
+def check_limit(what: str, value: int, limit: int, *, unit: str) -> None:
+    """Compare with a bound.
+
+    Args:
+        what: Begins the message, such as 'refs.p: the file has'.
+        value: What it has.
+        limit: A constant of this module.
+        unit: Of both.
+
+    Raises:
+        DataError: the value is above the bound.
+        ConfigError: ``MMSEG_MLLM_LIMITS`` is no number above 0.
+    """
+    if value <= limit or value <= limit * _factor():
+        return
+    needed = math.ceil(value / limit)
+    raise DataError(
+        f"{what} {value:,} {unit}, the bound is {round(limit * _factor()):,}. If the file is right, raise "
+        f"all bounds with the environment variable {VARIABLE}={needed}"
+    )
+
+
+def _factor() -> float:
+    text = os.environ.get(VARIABLE, "1")
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < math.inf:
+        raise ConfigError(f"{VARIABLE}={text}: not a number above 0 to multiply all bounds with")
+    return factor

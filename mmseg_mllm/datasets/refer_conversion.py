@@ -1,0 +1,163 @@
+"""The REFER layout to a referring JSON (docs/custom_data.md), and back."""
+
+import contextlib
+import json
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmseg_mllm.conversion.new_folder import new_folder
+from mmseg_mllm.datasets.refer import NO_TARGET, ReferFiles, load_refs
+from mmseg_mllm.datasets.referring_json import parse_referring_json, read_existing_json
+from mmseg_mllm.errors import DataError
+
+SINGLE_TARGET_FILE = "refs(custom).p"
+ANY_TARGETS_FILE = "grefs(custom).json"
+
+
+def refer_to_json(*, folder: str | Path, refs: str, out: str | Path) -> ReferFiles:
+    """Write a REFER dataset as one JSON file that :class:`ReferringJSONDataset` reads as the same samples.
+
+    Every ref becomes a group. All that ``instances.json`` holds is kept; of the sentences, ``sent`` and
+    ``sent_id`` are (``raw`` and ``tokens`` are not).
+
+    Args:
+        folder: Holds ``instances.json`` and the refs file.
+        refs: Name of the refs file, such as 'refs(unc).p' or 'grefs(unc).json'.
+        out: File to make.
+
+    Returns:
+        What was written.
+
+    Raises:
+        DataError: a source is missing, broken or contradicts the other, or ``out`` is there already or can't
+            be written.
+    """
+    with _new_file(Path(out)) as scratch:
+        content = read_existing_json(Path(folder, "instances.json"))
+        own = load_refs(Path(folder, refs))
+        if not isinstance(content, dict):
+            raise DataError(
+                f"{Path(folder, 'instances.json')}: not a COCO annotation file; download it again"
+            )
+        content = {**content, "groups": [_group(ref) for ref in own]}
+        files = parse_referring_json(content, path=Path(folder, refs))
+        _move_splits_to_images(content)
+        scratch.write_text(json.dumps(content), encoding="utf-8")
+    return files
+
+
+def json_to_refer(*, path: str | Path, folder: str | Path) -> tuple[ReferFiles, str]:
+    """Write a referring JSON in the REFER layout: ``instances.json`` and a refs file.
+
+    The refs file is ``refs(custom).p`` (pickle, protocol 2, of plain containers) where every expression has
+    one target, as in RefCOCO; else ``grefs(custom).json``, as in gRefCOCO.
+
+    Args:
+        path: The JSON file.
+        folder: Folder to make.
+
+    Returns:
+        What was written, and the name of the refs file.
+
+    Raises:
+        DataError: see :func:`load_referring_json`.
+        ConfigError: ``folder`` holds something already or can't be made.
+    """
+    with new_folder(Path(folder)) as scratch:
+        content = read_existing_json(path)
+        files = parse_referring_json(content, path=path)
+        single = all(len(ref["ann_id"]) == 1 for ref in files.refs)
+        refs = [_ref(ref, files, single=single) for ref in files.refs]
+        instances = {key: value for key, value in content.items() if key != "groups"}
+        instances["images"] = [_without(image, "split") for image in content["images"]]
+        instances["annotations"] = [_without(a, "expressions") for a in content["annotations"]]
+        instances.setdefault("categories", [])  # REFER's own reader asks for it
+        (scratch / "instances.json").write_text(json.dumps(instances), encoding="utf-8")
+        if single:
+            (scratch / SINGLE_TARGET_FILE).write_bytes(pickle.dumps(refs, protocol=2))
+        else:
+            (scratch / ANY_TARGETS_FILE).write_text(json.dumps(refs), encoding="utf-8")
+    return files, SINGLE_TARGET_FILE if single else ANY_TARGETS_FILE
+
+
+def summary(files: ReferFiles) -> str:
+    """How much there is, in one line."""
+    counts = dict.fromkeys(files.splits(), 0)
+    for ref in files.refs:
+        counts[ref["split"]] += len(ref["sentences"])
+    expressions = ", ".join(f"{split} {count:,}" for split, count in counts.items())
+    return (
+        f"{len(files.images):,} images, {len(files.annotations):,} annotations, "
+        f"{sum(counts.values()):,} expressions ({expressions})"
+    )
+
+
+def _group(ref: dict) -> dict:
+    ids = ref["ann_id"] if isinstance(ref["ann_id"], list) else [ref["ann_id"]]
+    return dict(
+        id=ref["ref_id"],
+        image_id=ref["image_id"],
+        ann_ids=[i for i in ids if i != NO_TARGET],
+        split=ref["split"],
+        expressions=[sentence["sent"] for sentence in ref["sentences"]],
+        sent_ids=[sentence["sent_id"] for sentence in ref["sentences"]],
+    )
+
+
+def _move_splits_to_images(content: dict) -> None:
+    """Where all groups of an image share a split, it becomes the image's."""
+    splits: dict[int, set[str]] = {}
+    for group in content["groups"]:
+        splits.setdefault(group["image_id"], set()).add(group["split"])
+    shared = {image_id: own.pop() for image_id, own in splits.items() if len(own) == 1}
+    content["images"] = [
+        {**image, "split": shared[image["id"]]} if image["id"] in shared else image
+        for image in content["images"]
+    ]
+    content["groups"] = [
+        _without(group, "split") if group["image_id"] in shared else group for group in content["groups"]
+    ]
+
+
+def _ref(ref: dict, files: ReferFiles, *, single: bool) -> dict:
+    """A ref with all fields that REFER's own reader knows."""
+    ids, image = ref["ann_id"], files.images[ref["image_id"]]
+    categories = [files.annotations[i].get("category_id") for i in ids]
+    texts = [sentence["sent"] for sentence in ref["sentences"]]
+    sent_ids = [sentence["sent_id"] for sentence in ref["sentences"]]
+    return dict(
+        ref_id=ref["ref_id"],
+        ann_id=ids[0] if single else ids or [NO_TARGET],
+        category_id=categories[0] if single else categories or [NO_TARGET],
+        image_id=ref["image_id"],
+        split=ref["split"],
+        file_name=image["file_name"],
+        **({} if single else dict(no_target=not ids)),
+        sent_ids=sent_ids,
+        sentences=[
+            dict(tokens=text.split(), raw=text, sent_id=i, sent=text)
+            for text, i in zip(texts, sent_ids, strict=True)
+        ],
+    )
+
+
+def _without(record: dict, key: str) -> dict:
+    return {name: value for name, value in record.items() if name != key}
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[Path]:
+    """Give a scratch path beside ``path``; it takes that name if the block ends well, and goes if not."""
+    if path.exists():
+        raise DataError(f"{path}: exists already; name a new file, or remove it")
+    scratch = path.with_name(f".{path.name}.unfinished")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield scratch
+        scratch.rename(path)
+    except OSError as error:
+        raise DataError(f"{path}: can't be written ({error.strerror})") from None
+    finally:
+        with contextlib.suppress(OSError):
+            scratch.unlink()

@@ -1,0 +1,147 @@
+"""Figures of a dataset split by the category or the size of what expressions speak of."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from math import isnan
+from pathlib import Path
+
+from rich.table import Table
+
+from mmseg_mllm.datasets.json_file import read_json
+from mmseg_mllm.errors import DataError
+from mmseg_mllm.evaluation.counts import ExpressionCounts, ImageCounts
+from mmseg_mllm.evaluation.figures import flat, gres_figures, res_figures
+
+SIZES = {"small (< 32² px)": 32**2, "medium (< 96² px)": 96**2, "large": float("inf")}
+"""COCO's sizes of objects, and the pixels that each stays below."""
+
+SEVERAL, NO_TARGET = "several categories", "no target"
+RES_FIGURES = ("cIoU", "mIoU", "Pr@0.5")
+GRES_FIGURES = ("gIoU", "cIoU", "N-acc", "T-acc", "Pr@0.5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupedImage:
+    """One image with the group of each of its expressions.
+
+    Attributes:
+        counts: K expressions.
+        groups: K names.
+    """
+
+    counts: ImageCounts
+    groups: list[str]
+
+
+def size_groups(image: ImageCounts) -> list[str]:
+    """Group of each expression by the pixels of its annotated mask at the image's original size."""
+    return [_size(expression) if expression.has_target else NO_TARGET for expression in image.expressions]
+
+
+def category_groups(sample: dict, names: Mapping[int, str]) -> list[str]:
+    """Group of each expression by the COCO category of its annotations.
+
+    Args:
+        sample: With ``ann_ids`` and ``annotations`` of :class:`RefCOCODataset`.
+        names: Category id -> name.
+
+    Raises:
+        DataError: an annotation's category has no name.
+    """
+    return [_category(sample, ids, names) for ids in sample["ann_ids"]]
+
+
+def category_names(ann_file: str | Path) -> dict[int, str]:
+    """Names of the categories of a COCO ``instances.json``, by id.
+
+    Raises:
+        DataError: the file has none, or can't be read.
+    """
+    try:
+        return {category["id"]: category["name"] for category in read_json(ann_file)["categories"]}
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{ann_file}: no names of categories to group by ({error!r})") from None
+
+
+def group_tables(images: Iterable[GroupedImage], *, by: str, rejection: str) -> list[Table]:
+    """One table for each dataset split: its groups, and all of it in the last row.
+
+    Args:
+        images: Of any number of dataset splits, each asked in one way.
+        by: What the groups are, for the title.
+        rejection: As in :class:`RESMetric`.
+    """
+    splits: dict[tuple[str, str], list[GroupedImage]] = {}
+    for image in images:
+        splits.setdefault((image.counts.dataset, image.counts.split), []).append(image)
+    return [_table(own, by=by, rejection=rejection) for own in splits.values()]
+
+
+def _table(images: Sequence[GroupedImage], *, by: str, rejection: str) -> Table:
+    first = images[0].counts
+    title = f"{first.dataset} {first.split} by {by} of the target in percent, protocol: {first.protocol}"
+    if all(e.has_target for e in flat(image.counts for image in images)):
+        names, figures_of = RES_FIGURES, res_figures
+    else:
+        names, figures_of = GRES_FIGURES, partial(gres_figures, strict=rejection == "strict")
+        title += f", rejection: {rejection}"
+    result = Table(title=title, title_justify="left")
+    result.add_column(by)
+    for name in ("images", "expressions", *names):
+        result.add_column(name, justify="right")
+    sizes = Counter(group for image in images for group in image.groups)
+    for group in sorted(sizes, key=partial(_rank, sizes)):
+        result.add_row(group, *_cells(_only(images, group), figures_of, names))
+    result.add_section()
+    result.add_row("all", *_cells([image.counts for image in images], figures_of, names))
+    return result
+
+
+def _cells(
+    images: Sequence[ImageCounts],
+    figures_of: Callable[[Sequence[ImageCounts]], dict[str, float]],
+    names: Sequence[str],
+) -> list[str]:
+    """Numbers of images and expressions, and figures; '-' where there is nothing to measure."""
+    figures = figures_of(images)
+    counts = (len(images), len(flat(images)))
+    return [
+        *(f"{count:,}" for count in counts),
+        *("-" if isnan(figures[name]) else f"{figures[name]:.2f}" for name in names),
+    ]
+
+
+def _only(images: Sequence[GroupedImage], group: str) -> list[ImageCounts]:
+    """The images that have expressions of a group, with these alone."""
+    kept = []
+    for image in images:
+        pairs = zip(image.counts.expressions, image.groups, strict=True)
+        own = [expression for expression, name in pairs if name == group]
+        if own:
+            kept.append(replace(image.counts, expressions=own))
+    return kept
+
+
+def _rank(sizes: Counter[str], group: str) -> tuple:
+    """Sizes from small to large, categories by their number of expressions, then what is of no one group."""
+    order = [*SIZES, "", SEVERAL, NO_TARGET]
+    return order.index(group if group in order else ""), -sizes[group], group
+
+
+def _size(expression: ExpressionCounts) -> str:
+    return next(name for name, limit in SIZES.items() if expression.target < limit)
+
+
+def _category(sample: dict, ann_ids: Sequence[int], names: Mapping[int, str]) -> str:
+    ids = {sample["annotations"][ann_id]["category_id"] for ann_id in ann_ids}
+    unknown = ids - names.keys()
+    if unknown:
+        raise DataError(
+            f"{sample['dataset']} image {sample['img_id']}: an annotation is of category "
+            f"{unknown.pop()}, which the annotation file does not name"
+        )
+    if len(ids) > 1:
+        return SEVERAL
+    return names[ids.pop()] if ids else NO_TARGET

@@ -1,0 +1,100 @@
+"""Figures of saved predictions, without the model: eval_metric.py CONFIG PRED.json [--by category|size]."""
+
+import argparse
+import shlex
+import sys
+
+from mmengine.config import Config, DictAction
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS, METRICS
+from rich.console import Console
+from rich.progress import track
+
+import mmseg_mllm  # noqa: F401
+from mmseg_mllm.datasets import RefCOCODataset
+from mmseg_mllm.engine.config import load_config, test_datasets
+from mmseg_mllm.engine.runner import run_tool
+from mmseg_mllm.evaluation.configured import configured_metrics, is_res_metric
+from mmseg_mllm.evaluation.groups import (
+    GroupedImage,
+    category_groups,
+    category_names,
+    group_tables,
+    size_groups,
+)
+from mmseg_mllm.evaluation.predictions import read_predictions
+from mmseg_mllm.evaluation.report import tables
+from mmseg_mllm.evaluation.res_metric import REJECTIONS
+from mmseg_mllm.evaluation.saved import saved_samples
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Figures of predictions that tools/test.py --out wrote, the same as it printed; only "
+        "annotations are read, no images and no weights."
+    )
+    parser.add_argument("config", help="config file of the test")
+    parser.add_argument("predictions", help="JSON file of tools/test.py --out")
+    parser.add_argument("--split", nargs="+", help="splits that were tested instead of the config's")
+    parser.add_argument(
+        "--rejection",
+        choices=REJECTIONS,
+        help="GRES: a wrongly rejected target keeps its mask (paper, the default) or has none (strict)",
+    )
+    parser.add_argument(
+        "--by", choices=["category", "size"], help="also a table per split by the target's category or size"
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        help="settings that override the config, as key=value; data_root=DIR moves all datasets",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    MMLogger.get_instance("eval_metric", log_level="WARNING")  # the metric logs tables of its own
+    # A pipe has no width of its own, and a table must not be squeezed into 80 columns.
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    init_default_scope("mmseg")
+    config = load_config(args.config, args.cfg_options)
+    metric = METRICS.build(next(filter(is_res_metric, configured_metrics(config, rejection=args.rejection))))
+    file = read_predictions(args.predictions)
+    datasets = annotations_only(config, splits=args.split)
+    names = {part.dataset_name: category_names(part.ann_file) for part in datasets if args.by == "category"}
+    grouped = []
+    total = sum(map(len, datasets))
+    for sample in track(
+        saved_samples(datasets, file),
+        "images",
+        total=total,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ):
+        metric.process(None, [sample])
+        counts = metric.results[-1]
+        if args.by == "category":
+            grouped.append(
+                GroupedImage(counts=counts, groups=category_groups(sample, names[sample["dataset"]]))
+            )
+        elif args.by == "size":
+            grouped.append(GroupedImage(counts=counts, groups=size_groups(counts)))
+    metric.evaluate(total)
+    for table in [*tables(metric.rows), *group_tables(grouped, by=args.by, rejection=metric.rejection)]:
+        console.print(table)
+    command = shlex.join(["python", *sys.argv])
+    console.print(f"made by: {command}", highlight=False, soft_wrap=True)
+
+
+def annotations_only(config: Config, *, splits: list[str] | None) -> list[RefCOCODataset]:
+    """The test sets of a config, without what they do to an image."""
+    parts = [dict(part, pipeline=[]) for part in test_datasets(config)]
+    return [DATASETS.build(dict(part, split=splits) if splits else part) for part in parts]
+
+
+if __name__ == "__main__":
+    run_tool(main)
