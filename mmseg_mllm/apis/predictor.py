@@ -1,6 +1,8 @@
 """Masks for sentences in a few lines of Python."""
 
 import copy
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.datasets.images import read_rgb
@@ -20,6 +23,7 @@ from mmseg_mllm.engine.config import load_config
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models import MLLMSegmentor
 from mmseg_mllm.models.checkpoints import readable
+from mmseg_mllm.models.features import SeenImages
 from mmseg_mllm.models.model_folder import use_model_folder
 from mmseg_mllm.prompts import expression_problem
 
@@ -31,37 +35,59 @@ class Segmentation:
     Attributes:
         expression: As asked.
         mask: (H, W) bool at the image's own size.
+        box: x1, y1, x2, y2 in pixels around the mask, maxima inclusive; zeros for an empty one.
         score: log p([SEG]) - log p([REJ]); below 0 the model holds that there is no such thing.
+        probability: (H, W) float32 in [0, 1]; None where it was not asked for.
     """
 
     expression: str
     mask: np.ndarray
+    box: tuple[float, float, float, float]
     score: float
+    probability: np.ndarray | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Image:
+    size: tuple[int, int]
+    seen: SeenImages
 
 
 class RESPredictor:
-    """Ask a model for masks: set an image, then segment expressions. Not thread-safe.
+    """Ask a model for masks: set an image, then segment expressions, each asked alone.
+
+    What depends on the image alone is computed once and kept: a further expression costs its own tokens.
+    Several images are held under names; the least recently used ones go first where memory runs short.
+    Threads may share a predictor: calls wait for one another.
 
     Args:
         model: A segmentor with its weights.
+        max_image_bytes: How much may be kept of images, on the model's device. The image in use is kept in
+            any case.
+        max_expressions: How many expressions pass the model together.
     """
 
-    def __init__(self, *, model: MLLMSegmentor) -> None:
+    def __init__(
+        self, *, model: MLLMSegmentor, max_image_bytes: int = 2 * 2**30, max_expressions: int = 32
+    ) -> None:
         self.model = model.eval()
+        self._max_image_bytes = max_image_bytes
+        self._max_expressions = max_expressions
         self._pipeline = Compose([ResizeToInput(size=model.backbone.image_size), PackReferringInputs()])
-        self._image: np.ndarray | None = None
-        self._path = ""
+        self._images: OrderedDict[str, _Image] = OrderedDict()
+        self._lock = threading.RLock()
 
     @classmethod
     def from_config(
-        cls, config: str | Config, checkpoint: str, *, device: str | torch.device | None = None
+        cls, config: str | Config, checkpoint: str, *, device: str | torch.device | None = None, **kwargs
     ) -> "RESPredictor":
-        """Build the model of a config and load its checkpoint.
+        """Build the model of a config and load its weights.
 
         Args:
             config: Config file, or a config.
             checkpoint: Checkpoint file of that config, or a folder made by ``tools/model_converters``.
             device: 'cuda' if there is one by default.
+            kwargs: Bounds, as for the class.
 
         Raises:
             ConfigError: there is no such config.
@@ -78,53 +104,96 @@ class RESPredictor:
         if not in_folder:
             with readable(checkpoint):
                 load_checkpoint(model, checkpoint, map_location="cpu")
-        return cls(model=model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(model=model.to(device), **kwargs)
 
-    def set_image(self, image: str | Path | np.ndarray) -> None:
-        """Choose the image of the next questions.
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Names of the images that are held, the one used last at the end."""
+        with self._lock:
+            return tuple(self._images)
+
+    def set_image(self, image: str | Path | np.ndarray, *, name: str = "image") -> None:
+        """Look at an image; the next questions are about it.
 
         Args:
             image: A file, or (H, W, 3) uint8 RGB.
+            name: What it is called in :meth:`segment`; an image of the same name is replaced.
 
         Raises:
             DataError: the file is missing or broken.
             ConfigError: the array is not an RGB image.
         """
-        if isinstance(image, np.ndarray):
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-                raise ConfigError(
-                    f"an image must be (H, W, 3) uint8 RGB, this array is {image.shape} {image.dtype}"
-                )
-            self._image, self._path = image, "array"
-        else:
-            self._image, self._path = read_rgb(image), str(image)
+        pixels = image if isinstance(image, np.ndarray) else read_rgb(image)
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+            raise ConfigError(
+                f"an image must be (H, W, 3) uint8 RGB, this array is {pixels.shape} {pixels.dtype}"
+            )
+        data = self._pipeline(dict(img=pixels, expressions=[]))
+        with self._lock, torch.no_grad():
+            batch = dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
+            inputs = self.model.data_preprocessor(batch, training=False)["inputs"]
+            self._images.pop(name, None)
+            self._images[name] = _Image(size=pixels.shape[:2], seen=self.model.look(inputs))
+            self._forget()
 
-    def segment(self, expressions: str | Sequence[str]) -> list[Segmentation]:
-        """One mask per expression for the image that was set.
+    def segment(
+        self, expressions: str | Sequence[str], *, name: str | None = None, probabilities: bool = False
+    ) -> list[Segmentation]:
+        """One mask per expression.
+
+        Args:
+            expressions: One or several.
+            name: Of the image; that of the last call by default.
+            probabilities: Also give the probability map.
 
         Raises:
-            ConfigError: no image was set, or an expression has no words or holds a special token.
+            ConfigError: no such image is held, or an expression has no words or holds a special token.
         """
-        if self._image is None:
-            raise ConfigError("no image to segment in: call set_image first")
         expressions = [expressions] if isinstance(expressions, str) else list(expressions)
         for expression in expressions:
             problem = expression_problem(expression)
             if problem:
                 raise ConfigError(f"this expression {problem}: {expression!r}")
-        if not expressions:
-            return []
-        data = self._pipeline(
-            dict(
-                img=self._image,
-                img_path=self._path,
-                ori_shape=self._image.shape[:2],
-                expressions=[dict(text=e, ann_ids=()) for e in expressions],
-            )
-        )
-        sample = self.model.test_step(dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]]))[0]
-        masks, scores = sample.pred_instances.masks.cpu().numpy(), sample.pred_instances.scores.tolist()
+        with self._lock:
+            image = self._use(name)
+            found = []
+            for first in range(0, len(expressions), self._max_expressions):
+                found += self._ask(image, expressions[first : first + self._max_expressions], probabilities)
+            return found
+
+    def _ask(self, image: _Image, expressions: list[str], probabilities: bool) -> list[Segmentation]:
+        sample = SegDataSample(metainfo=dict(expressions=expressions, ori_shape=image.size))
+        pred = self.model.answer(image.seen, [sample])[0].pred_instances
+        maps = pred.probabilities.cpu().numpy() if probabilities else [None] * len(expressions)
         return [
-            Segmentation(expression=expression, mask=mask, score=score)
-            for expression, mask, score in zip(expressions, masks, scores, strict=True)
+            Segmentation(expression=expression, mask=mask, box=tuple(box), score=score, probability=found)
+            for expression, mask, box, score, found in zip(
+                expressions,
+                pred.masks.cpu().numpy(),
+                pred.bboxes.tolist(),
+                pred.scores.tolist(),
+                maps,
+                strict=True,
+            )
         ]
+
+    def _use(self, name: str | None) -> _Image:
+        if not self._images:
+            raise ConfigError("no image to segment in: call set_image first")
+        name = next(reversed(self._images)) if name is None else name
+        if name not in self._images:
+            raise ConfigError(
+                f"no image {name!r} is held, only {', '.join(self._images)}: set it again, or raise "
+                "max_image_bytes if it was dropped"
+            )
+        self._images.move_to_end(name)
+        return self._images[name]
+
+    def _forget(self) -> None:
+        """Drop the least recently used images above the bound."""
+        while len(self._images) > 1 and self._held_bytes() > self._max_image_bytes:
+            self._images.popitem(last=False)
+
+    def _held_bytes(self) -> int:
+        return sum(image.seen.nbytes for image in self._images.values())

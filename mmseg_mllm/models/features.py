@@ -19,6 +19,47 @@ class VisionFeatures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadPrefix:
+    """What the LLM keeps of B images and the words before them, for any number of questions.
+
+    Attributes:
+        detail, semantic: As in :class:`MLLMFeatures`.
+        keys_values: Per layer the keys and values (B, heads, length, head_dim).
+        length: Tokens of the prefix, the image's included.
+    """
+
+    detail: Tensor
+    semantic: Tensor
+    keys_values: tuple[tuple[Tensor, Tensor], ...]
+    length: int
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that this record holds."""
+        return sum(
+            t.nbytes for t in (self.detail, self.semantic, *(t for kv in self.keys_values for t in kv))
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenImages:
+    """All that depends on B images alone.
+
+    Attributes:
+        prefix: What the LLM keeps.
+        encoded: (B, C, H, W), what the mask decoder keeps.
+    """
+
+    prefix: ReadPrefix
+    encoded: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that this record holds."""
+        return self.prefix.nbytes + self.encoded.nbytes
+
+
+@dataclass(frozen=True, kw_only=True)
 class MLLMFeatures:
     """Features of B images and N expressions (symbols of the paper, arXiv 2508.04107).
 

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -61,3 +63,84 @@ def test_mistakes_are_told(predictor, image, tmp_path):
         predictor.segment(["dog", " . "])
     with pytest.raises(CheckpointError, match=r"nothing\.pth"):
         RESPredictor.from_config(Config(dict(model=tiny_config())), str(tmp_path / "nothing.pth"))
+
+
+TEXTS = ["left dog", "The Cat.", "a small red circle", "zebra", "man in a hat"]
+
+
+def test_asking_later_in_parts_or_all_at_once_is_the_same(predictor, image):
+    predictor.set_image(image)
+    together = predictor.segment(TEXTS, probabilities=True)
+    later = [predictor.segment(text, probabilities=True)[0] for text in reversed(TEXTS)][::-1]
+    few = RESPredictor(model=predictor.model, max_expressions=2)
+    few.set_image(image)
+    for one, other, third in zip(together, later, few.segment(TEXTS), strict=True):
+        np.testing.assert_allclose(one.probability, other.probability, atol=1e-5)
+        assert one.score == pytest.approx(other.score, abs=1e-4)
+        assert one.expression == other.expression == third.expression
+        assert (one.mask != third.mask).sum() <= 1
+        assert np.array_equal(one.mask, one.probability >= 0.5)
+
+
+def test_it_is_what_the_model_predicts(predictor, image):
+    """Against the ordinary test step, which keeps nothing."""
+    from mmcv.transforms import Compose
+
+    from mmseg_mllm.datasets.transforms import PackReferringInputs, ResizeToInput
+
+    pipeline = Compose([ResizeToInput(size=IMAGE_SIZE), PackReferringInputs()])
+    data = pipeline(
+        dict(img=image, ori_shape=(20, 50), expressions=[dict(text=t, ann_ids=()) for t in TEXTS])
+    )
+    sample = predictor.model.test_step(dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]]))[0]
+    predictor.set_image(image)
+    found = predictor.segment(TEXTS, probabilities=True)
+    wanted = sample.pred_instances
+    np.testing.assert_allclose(
+        np.stack([f.probability for f in found]), wanted.probabilities.numpy(), atol=1e-5
+    )
+    np.testing.assert_allclose([f.score for f in found], wanted.scores.numpy(), atol=1e-4)
+    for f, box in zip(found, wanted.bboxes.tolist(), strict=True):
+        assert f.box == pytest.approx(tuple(box), abs=1)
+        rows, columns = np.nonzero(f.probability > 0.5)
+        assert f.box == (columns.min(), rows.min(), columns.max(), rows.max())
+
+
+def test_several_images_are_held_within_the_bound(predictor, image):
+    predictor.set_image(image, name="a")
+    first = predictor.segment(TEXTS)
+    predictor.set_image(255 - image, name="b")
+    assert any((x.mask != y.mask).any() for x, y in zip(first, predictor.segment(TEXTS), strict=True))
+    for one, other in zip(first, predictor.segment(TEXTS, name="a"), strict=True):
+        assert np.array_equal(one.mask, other.mask)
+    assert predictor.images == ("b", "a")
+
+    size = next(iter(predictor._images.values())).seen.nbytes
+    small = RESPredictor(model=predictor.model, max_image_bytes=2 * size)
+    for name in ("a", "b"):
+        small.set_image(image, name=name)
+    small.segment("dog", name="a")
+    small.set_image(image, name="c")
+    assert small.images == ("a", "c")
+    with pytest.raises(ConfigError, match=r"no image 'b' is held, only a, c"):
+        small.segment("dog", name="b")
+    tiny = RESPredictor(model=predictor.model, max_image_bytes=1)
+    tiny.set_image(image, name="only")
+    assert tiny.images == ("only",)
+
+
+def test_threads_may_share_it(predictor, image):
+    pictures = {str(i): np.roll(image, 7 * i, axis=1) for i in range(4)}
+    alone = {}
+    for name, picture in pictures.items():
+        predictor.set_image(picture, name=name)
+        alone[name] = [f.mask for f in predictor.segment(TEXTS, name=name)]
+    shared = RESPredictor(model=predictor.model)
+
+    def ask(name):
+        shared.set_image(pictures[name], name=name)
+        return name, [f.mask for f in shared.segment(TEXTS, name=name)]
+
+    with ThreadPoolExecutor(4) as pool:
+        for name, masks in pool.map(ask, list(pictures) * 3):
+            assert all(np.array_equal(m, wanted) for m, wanted in zip(masks, alone[name], strict=True))

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
+from transformers import DynamicCache
+from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from mmseg_mllm.compat import enable_gradient_checkpointing, quiet_upstream
 from mmseg_mllm.errors import ConfigError
@@ -16,7 +18,7 @@ from mmseg_mllm.models.backbones.adapters import inject_lora, set_trainable
 from mmseg_mllm.models.backbones.chat_tokenizer import ChatTokenizer
 from mmseg_mllm.models.backbones.hf_model import build_hf_model, check_folder
 from mmseg_mllm.models.backbones.sequence_layout import SequenceLayout, pack
-from mmseg_mllm.models.features import MLLMFeatures, VisionFeatures
+from mmseg_mllm.models.features import MLLMFeatures, ReadPrefix, VisionFeatures
 
 ATTENTION = ("sdpa", "eager")
 
@@ -186,6 +188,52 @@ class MLLMBackbone(BaseModule):
             )
 
     @torch.no_grad()
+    def read_prefix(self, vision: VisionFeatures, prefix: str, *, image_size: int) -> ReadPrefix:
+        """Read the words before the image and the image, and keep what questions need of them.
+
+        Arguments and errors are those of :meth:`layout`.
+        """
+        ids = self._prefix_ids(prefix, image_size)
+        layout = pack(
+            prefixes=[ids] * len(vision.detail),
+            branches=[[]] * len(vision.detail),
+            image_token_id=self.tokenizer.image_id,
+        ).to(vision.detail.device)
+        with self.autocast():
+            embeds = self._embed(layout, vision.image_tokens)
+            out = self._language_model(embeds, layout, first=0, cache=DynamicCache())
+            semantic = _to_map(_gather(out.last_hidden_state, layout.image_positions - 1))
+        kept = tuple((layer.keys, layer.values) for layer in out.past_key_values.layers)
+        return ReadPrefix(detail=vision.detail, semantic=semantic, keys_values=kept, length=len(ids))
+
+    @torch.no_grad()
+    def read_on(self, prefix: ReadPrefix, layout: SequenceLayout) -> MLLMFeatures:
+        """The same as :meth:`read` for the price of the branches alone.
+
+        Args:
+            prefix: What :meth:`read_prefix` kept of the same B images and the same words.
+            layout: Whole sequences; their prefixes are not read again.
+        """
+        layout = layout.to(prefix.detail.device)
+        cache = DynamicCache()
+        for i, (keys, values) in enumerate(prefix.keys_values):
+            cache.update(keys, values, i)  # copies, so that the prefix stays as it is
+        with self.autocast():
+            embeds = self.model.get_input_embeddings()(layout.input_ids[:, prefix.length :])
+            out = self._language_model(embeds, layout, first=prefix.length, cache=cache)
+            image, read = layout.slot_reads.unbind(1)
+            queries = out.last_hidden_state[image, read - prefix.length]
+            target_score, rejected = self._verdicts(queries)
+        return MLLMFeatures(
+            detail=prefix.detail,
+            semantic=prefix.semantic,
+            queries=queries,
+            image_index=image,
+            target_score=target_score,
+            rejected=rejected,
+        )
+
+    @torch.no_grad()
     def generate(
         self, vision: VisionFeatures, questions: Sequence[Sequence[Sequence[int]]], *, max_new_tokens: int
     ) -> list[list[list[int]]]:
@@ -229,15 +277,25 @@ class MLLMBackbone(BaseModule):
 
     def _language(self, image_tokens: Tensor, layout: SequenceLayout) -> Tensor:
         """(B, T, C_l) image tokens put in their places -> (B, L, C_l) last hidden states, after the norm."""
+        embeds = self._embed(layout, image_tokens)
+        return self._language_model(embeds, layout, first=0, cache=None).last_hidden_state
+
+    def _embed(self, layout: SequenceLayout, image_tokens: Tensor) -> Tensor:
         embeds = self.model.get_input_embeddings()(layout.input_ids)
         index = layout.image_positions.unsqueeze(-1).expand(-1, -1, embeds.shape[-1])
-        embeds = embeds.scatter(1, index, image_tokens.to(embeds.dtype))
+        return embeds.scatter(1, index, image_tokens.to(embeds.dtype))
+
+    def _language_model(
+        self, embeds: Tensor, layout: SequenceLayout, *, first: int, cache: DynamicCache | None
+    ) -> BaseModelOutputWithPast:
+        """Run positions ``first`` and after; the cache holds those before."""
         return self.model.model.language_model(
             inputs_embeds=embeds,
-            attention_mask=self._mask(layout, embeds.dtype),
-            position_ids=layout.position_ids,
-            use_cache=False,
-        ).last_hidden_state
+            attention_mask=self._mask(layout, embeds.dtype)[:, :, first:],
+            position_ids=layout.position_ids[:, first:],
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
 
     def _mask(self, layout: SequenceLayout, dtype: torch.dtype) -> Tensor:
         """(B, 1, L, L) in the form that the attention implementation takes."""

@@ -97,7 +97,9 @@ def pack(
         position_ids=_padded([row["positions"] for row in rows], length, fill=0),
         segment_ids=segment_ids,
         image_positions=is_image.nonzero()[:, 1].view(len(rows), -1),
-        slot_reads=torch.tensor([(b, read) for b, row in enumerate(rows) for read in row["slots"]]),
+        slot_reads=torch.tensor(
+            [(b, read) for b, row in enumerate(rows) for read in row["slots"]], dtype=torch.long
+        ).view(-1, 2),
         answer_reads=torch.tensor([a[:2] for a in answers], dtype=torch.long).view(-1, 2),
         answer_ids=torch.tensor([a[2] for a in answers], dtype=torch.long),
         answer_weights=torch.tensor([a[3] for a in answers], dtype=torch.float32),

@@ -16,8 +16,8 @@ from mmseg_mllm.boxes import mask_boxes
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout, pack
 from mmseg_mllm.models.checkpoints import check_state_dict
-from mmseg_mllm.models.features import MLLMFeatures, VisionFeatures
-from mmseg_mllm.models.segmentors.protocols import PAPER_PROMPT, protocol_of
+from mmseg_mllm.models.features import MLLMFeatures, SeenImages, VisionFeatures
+from mmseg_mllm.models.segmentors.protocols import PAPER_PROMPT, Protocol, protocol_of
 from mmseg_mllm.prompts import PromptStyle, prompt_style
 
 MAX_NEW_TOKENS = 128
@@ -81,14 +81,48 @@ class MLLMSegmentor(BaseSegmentor):
         """Masks at the images' original size.
 
         Adds to each sample ``protocol`` (str) and ``pred_instances`` with ``masks`` (K, H, W) bool,
-        foreground where the probability, resized bilinearly, is at least 0.5; ``bboxes`` (K, 4) float32 xyxy
+        foreground where the probability, resized bilinearly, is at least 0.5; ``probabilities`` (K, H, W)
+        float32, those; ``bboxes`` (K, 4) float32 xyxy
         around probabilities above 0.5, maxima inclusive, zeros for none; ``scores`` (K,) float32,
         log p([SEG]) - log p([REJ]); ``rejected`` (K,) bool, the model holds that there is no target: score
         below 0, in protocol 'paper' [REJ] likelier than all other tokens, in 'generate' no [SEG] written (the
         mask is then empty).
         """
         features, logits = self._run(inputs, data_samples, supervised=False)
-        rejected = features.rejected if self.protocol.paper or self.protocol.generated else None
+        return self._answered(features, logits, data_samples, protocol=self.protocol)
+
+    @torch.no_grad()
+    def look(self, inputs: Tensor) -> SeenImages:
+        """Everything that questions about B images have in common: (B, 3, H, W) float, normalised."""
+        backbone = self.backbone
+        prefix = backbone.read_prefix(backbone.see(inputs), self.prompt.prefix(), image_size=inputs.shape[-1])
+        with backbone.autocast():
+            return SeenImages(prefix=prefix, encoded=self.decode_head.encode(prefix.detail, prefix.semantic))
+
+    @torch.no_grad()
+    def answer(self, seen: SeenImages, data_samples: Sequence[SegDataSample]) -> list[SegDataSample]:
+        """What :meth:`predict` does in protocol 'independent', for images seen before.
+
+        Args:
+            seen: From :meth:`look`, of the same B images.
+            data_samples: B samples with ``expressions`` and ``ori_shape``.
+        """
+        backbone = self.backbone
+        turns = [[self.prompt.branch([text]) for text in sample.expressions] for sample in data_samples]
+        layout = backbone.layout(
+            self.prompt.prefix(), turns, image_size=backbone.image_size, supervised=False
+        )
+        features = backbone.read_on(seen.prefix, layout)
+        with backbone.autocast():
+            logits = self.decode_head.decode(seen.encoded, features.queries, features.image_index)
+        return self._answered(features, logits, data_samples, protocol=protocol_of("independent"))
+
+    @staticmethod
+    def _answered(
+        features: MLLMFeatures, logits: Tensor, data_samples: Sequence[SegDataSample], *, protocol: Protocol
+    ) -> list[SegDataSample]:
+        """Add ``pred_instances`` and ``protocol`` to the samples, as :meth:`predict` says."""
+        rejected = features.rejected if protocol.paper or protocol.generated else None
         probabilities = logits.float().sigmoid()
         for i, sample in enumerate(data_samples):
             chosen = features.image_index == i
@@ -97,12 +131,16 @@ class MLLMSegmentor(BaseSegmentor):
             )
             resized, scores = resized[:, 0], features.target_score[chosen]
             verdicts = scores < 0 if rejected is None else rejected[chosen]
-            if self.protocol.generated:
+            if protocol.generated:
                 resized = resized.masked_fill(verdicts[:, None, None], 0.0)
             sample.pred_instances = InstanceData(
-                masks=resized >= 0.5, bboxes=mask_boxes(resized > 0.5), scores=scores, rejected=verdicts
+                masks=resized >= 0.5,
+                probabilities=resized,
+                bboxes=mask_boxes(resized > 0.5),
+                scores=scores,
+                rejected=verdicts,
             )
-            sample.set_metainfo(dict(protocol=self.protocol.says))
+            sample.set_metainfo(dict(protocol=protocol.says))
         return list(data_samples)
 
     def _forward(self, inputs: Tensor, data_samples: Sequence[SegDataSample] | None = None) -> Tensor:

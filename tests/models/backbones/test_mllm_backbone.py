@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
 from mmseg_mllm.errors import CheckpointError, ConfigError
+from mmseg_mllm.prompts import prompt_style
 
 EXPRESSIONS = [["the dog", "red circle"], ["zebra"]]
 ATTENTION = ("sdpa", "eager")
@@ -194,3 +195,20 @@ def test_folder_with_a_cut_off_file_is_refused(saved):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match=re.escape(str(saved))):
         load(saved)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_reading_on_after_a_kept_prefix_is_reading_it_all(attention, build_segmentor, images):
+    backbone = build_segmentor(attn_implementation=attention).backbone
+    style = prompt_style("mllmseg")
+    vision = backbone.see(images)
+    prefix = backbone.read_prefix(vision, style.prefix(), image_size=32)
+    assert prefix.nbytes > 2 * 2 * 2 * prefix.length * 16 * 4  # layers, keys and values, images, heads x dim
+    for expressions in ([["dog"], ["left man", "zebra", "a small red star"]], [["cat", "top"], ["blue"]]):
+        turns = [[style.branch([text]) for text in image] for image in expressions]
+        layout = backbone.layout(style.prefix(), turns, image_size=32, supervised=False)
+        whole, on = backbone.read(vision, layout), backbone.read_on(prefix, layout)
+        for name in ("detail", "semantic", "queries", "image_index", "target_score"):
+            torch.testing.assert_close(getattr(on, name), getattr(whole, name), atol=1e-5, rtol=1e-5)
+        assert torch.equal(on.rejected, whole.rejected)
