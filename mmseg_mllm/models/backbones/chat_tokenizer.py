@@ -99,6 +99,8 @@ class ChatTokenizer:
         return [ids[ids.index(self.image_end_id) + 1 :] for ids in self._encode(texts)]
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
+        if not texts:
+            return []
         encoded = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
         return [self._start + ids for ids in encoded]
 

@@ -38,6 +38,8 @@ class MLLMSegmentor(BaseSegmentor):
             for the price of its own tokens; 'joint': all of an image in one conversation; 'paper': as
             MLLMSeg's code tests; 'generate': the model writes its answers. Training asks alone or jointly,
             and gives the answers.
+        max_expressions: Most expressions of an image that pass the LLM together at test, in protocol
+            'independent'; more are asked in parts after the image was read once, with the same result.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class MLLMSegmentor(BaseSegmentor):
         data_preprocessor: dict | None = None,
         prompt: str = "mllmseg",
         protocol: str = "independent",
+        max_expressions: int = 64,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
+        self.max_expressions = max_expressions
         self.protocol = protocol_of(protocol)
         self.prompt = prompt_style(prompt)
         self.backbone = MODELS.build(backbone)
@@ -82,14 +86,34 @@ class MLLMSegmentor(BaseSegmentor):
 
         Adds to each sample ``protocol`` (str) and ``pred_instances`` with ``masks`` (K, H, W) bool,
         foreground where the probability, resized bilinearly, is at least 0.5; ``probabilities`` (K, H, W)
-        float32, those; ``bboxes`` (K, 4) float32 xyxy
-        around probabilities above 0.5, maxima inclusive, zeros for none; ``scores`` (K,) float32,
-        log p([SEG]) - log p([REJ]); ``rejected`` (K,) bool, the model holds that there is no target: score
-        below 0, in protocol 'paper' [REJ] likelier than all other tokens, in 'generate' no [SEG] written (the
-        mask is then empty).
+        float32, those; ``bboxes`` (K, 4) float32 xyxy around probabilities above 0.5, maxima inclusive, zeros
+        for none; ``scores`` (K,) float32, log p([SEG]) - log p([REJ]); ``rejected`` (K,) bool, the model
+        holds that there is no target: score below 0, in protocol 'paper' [REJ] likelier than all other
+        tokens, in 'generate' no [SEG] written (the mask is then empty).
         """
+        most = max(len(sample.expressions) for sample in data_samples)
+        if self.protocol.name == "independent" and most > self.max_expressions:
+            return self._predict_in_parts(inputs, data_samples, most=most)
         features, logits = self._run(inputs, data_samples, supervised=False)
         return self._answered(features, logits, data_samples, protocol=self.protocol)
+
+    def _predict_in_parts(
+        self, inputs: Tensor, data_samples: Sequence[SegDataSample], *, most: int
+    ) -> list[SegDataSample]:
+        seen = self.look(inputs)
+        found: list[list[InstanceData]] = [[] for _ in data_samples]
+        for first in range(0, most, self.max_expressions):
+            last = first + self.max_expressions
+            part = [
+                SegDataSample(metainfo=dict(expressions=s.expressions[first:last], ori_shape=s.ori_shape))
+                for s in data_samples
+            ]
+            for kept, sample in zip(found, self.answer(seen, part), strict=True):
+                kept.append(sample.pred_instances)
+        for sample, kept in zip(data_samples, found, strict=True):
+            sample.pred_instances = InstanceData.cat([part for part in kept if len(part)] or kept[:1])
+            sample.set_metainfo(dict(protocol=self.protocol.says))
+        return list(data_samples)
 
     @torch.no_grad()
     def look(self, inputs: Tensor) -> SeenImages:
@@ -108,10 +132,9 @@ class MLLMSegmentor(BaseSegmentor):
             data_samples: B samples with ``expressions`` and ``ori_shape``.
         """
         backbone = self.backbone
+        image_size = seen.prefix.detail.shape[-1] * backbone.patch_size
         turns = [[self.prompt.branch([text]) for text in sample.expressions] for sample in data_samples]
-        layout = backbone.layout(
-            self.prompt.prefix(), turns, image_size=backbone.image_size, supervised=False
-        )
+        layout = backbone.layout(self.prompt.prefix(), turns, image_size=image_size, supervised=False)
         features = backbone.read_on(seen.prefix, layout)
         with backbone.autocast():
             logits = self.decode_head.decode(seen.encoded, features.queries, features.image_index)
@@ -126,10 +149,7 @@ class MLLMSegmentor(BaseSegmentor):
         probabilities = logits.float().sigmoid()
         for i, sample in enumerate(data_samples):
             chosen = features.image_index == i
-            resized = F.interpolate(
-                probabilities[chosen], size=sample.ori_shape, mode="bilinear", align_corners=False
-            )
-            resized, scores = resized[:, 0], features.target_score[chosen]
+            resized, scores = _resized(probabilities[chosen], sample.ori_shape), features.target_score[chosen]
             verdicts = scores < 0 if rejected is None else rejected[chosen]
             if protocol.generated:
                 resized = resized.masked_fill(verdicts[:, None, None], 0.0)
@@ -252,3 +272,10 @@ class MLLMSegmentor(BaseSegmentor):
         with self.backbone.autocast():
             encoded = self.decode_head.encode(features.detail, features.semantic)
             return features, self.decode_head.decode(encoded, queries, image_index)
+
+
+def _resized(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
+    """(K, 1, H, W) -> (K, *size), bilinear; torch takes no empty batch."""
+    if not len(probabilities):
+        return probabilities.new_zeros(0, *size)
+    return F.interpolate(probabilities, size=size, mode="bilinear", align_corners=False)[:, 0]

@@ -139,3 +139,27 @@ def test_checkpoint_of_another_model_is_refused(build_segmentor):
     with pytest.raises(CheckpointError, match=r"query_proj.weight has shape \(3, 3\).*mask_out.bias"):
         segmentor.load_state_dict(state)
     segmentor.load_state_dict(build_segmentor().state_dict())
+
+
+@pytest.mark.parametrize("bound", [1, 2, 3])
+def test_many_expressions_are_asked_in_parts(bound, build_segmentor, images):
+    segmentor = build_segmentor()
+    whole = segmentor(images, make_samples(EXPRESSIONS), mode="predict")
+    segmentor.max_expressions = bound
+    parts = segmentor(images, make_samples(EXPRESSIONS), mode="predict")
+    for one, other, texts in zip(whole, parts, EXPRESSIONS, strict=True):
+        assert len(other.pred_instances) == len(texts)
+        torch.testing.assert_close(
+            one.pred_instances.probabilities, other.pred_instances.probabilities, atol=1e-5, rtol=0
+        )
+        torch.testing.assert_close(one.pred_instances.scores, other.pred_instances.scores)
+        assert other.protocol == one.protocol
+
+
+def test_two_hundred_expressions_and_an_image_without_any(build_segmentor, images):
+    texts = [[f"object number {k}" for k in range(200)], []]
+    samples = make_samples([texts[0], ["x"]])
+    samples[1].set_metainfo(dict(expressions=[], ann_ids=[]))
+    found = build_segmentor()(images, samples, mode="predict")
+    assert [len(sample.pred_instances.masks) for sample in found] == [200, 0]
+    assert found[1].pred_instances.masks.shape == (0, *samples[1].ori_shape)
