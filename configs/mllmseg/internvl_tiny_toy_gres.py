@@ -1,0 +1,18 @@
+# Learns to reject expressions without a target; goes on from the checkpoint of internvl_tiny_toy.py.
+_base_ = "./internvl_tiny_toy.py"
+load_from = "work_dirs/internvl_tiny_toy/iter_650.pth"
+grefcoco = dict(
+    type="GRefCOCODataset",
+    ann_file="grefcoco/instances.json",
+    split_file="grefcoco/grefs(unc).json",
+    dataset_name="toy_grefcoco",
+)
+train_dataloader = dict(dataset=grefcoco)
+val_dataloader = dict(dataset=grefcoco)
+test_dataloader = dict(dataset=grefcoco)
+train_cfg = dict(max_iters=900, val_interval=900)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-2, by_epoch=False, begin=0, end=30),
+    dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=False, begin=30, end=900),
+]
+del grefcoco
