@@ -1,0 +1,197 @@
+"""What is measured is what the model does; times themselves are not judged."""
+
+import math
+
+import pytest
+import torch
+from helpers.tiny_model import tiny_config
+from mmengine.config import Config
+from mmseg.registry import MODELS
+
+from mmseg_mllm.analysis import build_on_meta, count_flops
+from mmseg_mllm.analysis.benchmarks import MODES, as_json, make_setting, run_benchmark
+from mmseg_mllm.analysis.benchmarks import random_weights as rw
+from mmseg_mllm.analysis.benchmarks.measure import measure
+from mmseg_mllm.analysis.benchmarks.memory import PeakMemory
+from mmseg_mllm.analysis.benchmarks.model_modes import inference
+from mmseg_mllm.analysis.benchmarks.random_weights import RepeatedRandom, build_random
+from mmseg_mllm.analysis.benchmarks.synthetic_tokenizer import SyntheticTokenizer, expression_texts
+from mmseg_mllm.analysis.complexity import BRANCH_TOKENS
+from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.prompts import prompt_style
+
+OPTIMIZER = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=1e-3))
+
+
+def config(**backbone) -> Config:
+    return Config(dict(model=tiny_config(**backbone), optim_wrapper=OPTIMIZER))
+
+
+def setting(**changes):
+    arguments = dict(device="cpu", dtype="float32", images=2, expressions=3, repeats=2)
+    return make_setting(**{**arguments, **changes}, config=config())
+
+
+def run(mode: str, *, images: int = 2, expressions: int = 3, **backbone) -> dict:
+    given = setting(images=images, expressions=expressions)
+    benchmark, measured = run_benchmark(mode, config(**backbone), given)
+    return as_json(benchmark, measured, given, mode=mode, config="tiny")
+
+
+@pytest.mark.parametrize("mode", ["inference", "predictor", "head"])
+def test_ways_give_the_same_masks(mode):
+    result = run(mode)
+    same = [pair for pair in result["compared"] if not pair["must_differ"]]
+    assert same
+    assert all(pair["largest_difference"] < 1e-4 for pair in same)
+    assert all(pair["ratio"][key] > 0 for pair in result["compared"] for key in ("median", "min", "max"))
+    assert result["finite"]
+
+
+@pytest.mark.parametrize("mode", ["inference", "training"])
+def test_joint_masks_differ_only_with_several_expressions(mode):
+    several, one = ({p["way"] + p["plain"]: p for p in run(mode, expressions=k)["compared"]} for k in (3, 1))
+    pair = "independentjoint"
+    assert several[pair]["must_differ"]
+    assert several[pair]["largest_difference"] > 1e-3
+    assert not one[pair]["must_differ"]
+    assert one[pair]["largest_difference"] < 1e-4
+
+
+def test_masks_depend_on_the_expression_and_the_image():
+    ways = inference(config(), setting()).ways
+    masks = ways["independent"].run()
+    assert masks.shape == (6, 1, 32, 32)
+    assert all((masks[i] - masks[j]).abs().max() > 1e-3 for i in range(6) for j in range(i))
+
+
+def test_times_and_rates_fit_together():
+    result = run("inference")
+    for way in result["ways"].values():
+        seconds = way["seconds"]
+        assert len(seconds["all"]) == 2
+        assert 0 < seconds["min"] <= seconds["median"] <= seconds["max"]
+        assert way["seconds_per_image"] * 2 == pytest.approx(seconds["median"])
+        assert way["expressions_per_second"] * way["seconds_per_expression"] == pytest.approx(1)
+        assert way["share_of_matmul_rate"] > 0
+        assert way["peak_memory_bytes"] > 0
+    assert result["matmul_flops_per_second"]["median"] > 0
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_flops_are_those_of_the_complexity_tool(attention):
+    result = run("inference", images=1, attn_implementation=attention)
+    segmentor = build_on_meta(tiny_config(attn_implementation=attention), merged=True)
+    three, one = (sum(count_flops(segmentor, expressions=k).values()) for k in (3, 1))
+    ways = {name: way["flops"] for name, way in result["ways"].items()}
+    assert ways == {"independent": three, "joint": three, "a full run for each expression": 3 * one}
+
+
+def test_training_trains_what_the_config_says():
+    lora = dict(r=4, lora_alpha=8)
+    result = run("training", lora=lora)
+    assert all(way["flops"] > 0 for way in result["ways"].values())
+    figures = result["figures"]
+    assert figures["LM-head logits at all positions, MiB"] == figures["positions"] * 1024 * 4 / 2**20
+    # Answers of 10 tokens, [SEG] and two that end the turn.
+    assert figures["answer positions"] == 2 * 3 * 13
+    assert figures["positions"] == 2 * (42 + 4 + 3 * (28 + 3))
+
+
+def test_further_expressions_cost_less_flops_than_full_runs():
+    ways = {name: way["flops"] for name, way in run("predictor")["ways"].items()}
+    assert ways["further expression"] < ways["full run for one expression"]
+    assert ways["set image, first expression"] == ways["set image"] + ways["further expression"]
+
+
+def test_joint_layout_has_one_branch_with_all_slots():
+    style = prompt_style("mllmseg")
+    tokenizer = SyntheticTokenizer(vocab_size=1024)
+    texts = expression_texts(4)
+    joint = tokenizer.branches("", [style.branch(texts)], supervised=False)
+    alone = tokenizer.branches("", [style.branch([text]) for text in texts], supervised=False)
+    assert [len(branch.slots) for branch in joint] == [4]
+    assert [branch.slots for branch in alone] == [[BRANCH_TOKENS]] * 4
+    assert len(joint[0].ids) == sum(len(branch.ids) for branch in alone) == joint[0].slots[-1]
+    assert len({tuple(branch.ids) for branch in alone}) == 4
+    assert tokenizer.branches("", [style.branch(texts[1:2])], supervised=False) == alone[1:2]
+
+
+def test_random_weights_spare_constants(monkeypatch):
+    monkeypatch.setattr(rw, "PERIOD", 101)
+    segmentor = build_random(tiny_config(), setting(), merged=True)
+    usual = MODELS.build(tiny_config())
+    for (name, found), expected in zip(
+        segmentor.state_dict().items(), usual.state_dict().values(), strict=True
+    ):
+        assert found.shape == expected.shape
+        assert found.isfinite().all()
+        if found.is_floating_point() and expected.numel() > 1000:
+            assert found.std().item() == pytest.approx(expected.std().item(), rel=0.3), name
+        if expected.unique().numel() == 1:
+            assert found.equal(expected), name
+    assert segmentor.decode_head.fusion.upsample.init_pos.equal(usual.decode_head.fusion.upsample.init_pos)
+    linear = segmentor.backbone.model.model.language_model.layers[0].mlp.up_proj.weight
+    assert len(linear.unique(dim=0)) == len(linear)
+
+
+def test_large_tensors_repeat_what_was_drawn():
+    with RepeatedRandom():
+        tensor = torch.empty(3, rw.PERIOD).normal_(1.0, 2.0)
+        other = torch.empty(rw.PERIOD + 1).normal_(1.0, 2.0)
+        small = torch.empty(10).uniform_(-1, 1)
+    assert tensor[0].equal(tensor[1])
+    assert tensor.mean().item() == pytest.approx(1, abs=0.01)
+    assert tensor.std().item() == pytest.approx(2, abs=0.01)
+    assert not tensor[0].equal(other[:-1])
+    assert small.unique().numel() == 10
+
+
+def test_resident_peak_sees_what_was_freed():
+    memory = PeakMemory(torch.device("cpu"))
+    if "since it began" in memory.says:
+        pytest.skip("this system does not let a process reset its peak")
+    memory.start()
+    before = memory.peak()
+    torch.ones(50_000_000)
+    assert memory.peak() > before + 150_000_000
+
+
+def test_results_that_are_not_finite_are_told():
+    given = setting()
+    benchmark = inference(config(), given)
+    way = benchmark.ways["joint"]
+    object.__setattr__(way, "result", torch.full((6, 1, 32, 32), math.nan))
+    assert not measure(benchmark, given).finite
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(device="tpu"), "device 'tpu'"),
+        (dict(dtype="float16"), "dtype 'float16'"),
+        (dict(expressions=0), "expressions=0"),
+        (dict(images=-1), "batch=-1"),
+        (dict(repeats=0), "repeats=0"),
+    ],
+)
+def test_wrong_settings_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        setting(**changes)
+
+
+def test_cuda_is_refused_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="no CUDA device"):
+        setting(device="cuda")
+
+
+def test_unknown_mode():
+    with pytest.raises(ConfigError, match="unknown mode 'speed'; there are inference, "):
+        run_benchmark("speed", config(), setting())
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "pipeline"])
+def test_another_segmentor_is_refused(mode):
+    with pytest.raises(ConfigError, match="MLLMSegmentor"):
+        run_benchmark(mode, Config(dict(model=dict(type="EncoderDecoder"))), setting())

@@ -1,0 +1,65 @@
+"""Speed and memory beside the plain way: python tools/analysis_tools/benchmark.py MODE CONFIG."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+from rich.console import Console
+
+import mmseg_mllm  # noqa: F401
+from mmseg_mllm.analysis.benchmarks import MODES, as_json, make_setting, notes, run_benchmark, tables
+from mmseg_mllm.engine.config import load_config
+from mmseg_mllm.engine.runner import run_tool
+from mmseg_mllm.errors import ConfigError
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Measure a config's model of true size with random weights (nothing is downloaded), or "
+        "its data pipelines."
+    )
+    parser.add_argument("mode", help=", ".join(MODES))
+    parser.add_argument("config", help="config file")
+    parser.add_argument("--device", help="cpu or cuda; cuda by default if there is one")
+    parser.add_argument("--dtype", help="float32 or bfloat16; the config's by default")
+    parser.add_argument("--expressions", type=int, default=5, metavar="K", help="per image, 5 by default")
+    parser.add_argument("--batch", type=int, default=1, metavar="B", help="images together, 1 by default")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="of each way, 5 by default")
+    parser.add_argument("--json", metavar="FILE", help="also write all figures here")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        help="settings that override the config, as key=value; data_root=DIR moves all datasets",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    config = load_config(args.config, args.cfg_options)
+    setting = make_setting(
+        device=args.device,
+        dtype=args.dtype,
+        images=args.batch,
+        expressions=args.expressions,
+        repeats=args.repeats,
+        config=config,
+    )
+    if args.json and not Path(args.json).parent.is_dir():
+        raise ConfigError(f"--json {args.json}: there is no folder {Path(args.json).parent}")
+    benchmark, measured = run_benchmark(args.mode, config, setting)
+    result = as_json(benchmark, measured, setting, mode=args.mode, config=args.config)
+    result["cfg_options"] = args.cfg_options or {}
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    for table in tables(result):
+        console.print(table)
+    console.print("\n".join(notes(result)))
+    if args.json:
+        Path(args.json).write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    run_tool(main)
