@@ -12,16 +12,17 @@ VARIABLE = "MMSEG_MLLM_LIMITS"
 
 MAX_JSON_BYTES = 512 * 2**20
 MAX_JSON_MEMORY = 2 * 2**30
-MAX_PICKLE_BYTES = 96 * 2**20
-MAX_PICKLE_OPERATIONS = 7_000_000
-"""RefCOCO's pickle has about 5 million in 30 MB. One takes about 100 bytes, so all stays below 1 GiB."""
+MAX_PICKLE_BYTES = 80 * 2**20
+MAX_PICKLE_OBJECTS = 6_000_000
+"""Values, marks and memo entries; RefCOCO's pickle has about 3 million in 30 MB. With at most about 150 bytes
+for each, all stays below 1 GiB."""
 MAX_IMAGE_BYTES = 256 * 2**20
 MAX_PIXELS = 50_000_000
 """Of an image or mask; decoding takes about 11 bytes for each."""
 MAX_RECORDS = 2_000_000
 """Sentences of a file and annotation ids of its refs."""
 MAX_TEXT = 10_000
-"""Characters of an expression or a name."""
+"""Characters of an expression."""
 MAX_POLYGONS = 10_000
 MAX_OUTLINE = 2_000_000
 """Pixels along all polygons of an annotation; pycocotools takes about 100 bytes for each."""

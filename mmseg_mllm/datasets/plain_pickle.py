@@ -6,13 +6,12 @@ a pickle's operations; they are here, and nothing else is.
 """
 
 import codecs
-import itertools
 import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mmseg_mllm.datasets.limits import MAX_PICKLE_BYTES, MAX_PICKLE_OPERATIONS, check_limit
+from mmseg_mllm.datasets.limits import MAX_PICKLE_BYTES, MAX_PICKLE_OBJECTS, check_limit
 from mmseg_mllm.errors import DataError
 
 
@@ -33,7 +32,8 @@ def read_plain_pickle(path: str | Path) -> Any:
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except Exception as error:  # broken bytes lead to all sorts of errors
-        raise DataError(f"{path}: can't be read as a pickle ({error!r:.100}); download it again") from None
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(f"{path}: can't be read as a pickle ({reason:.100}); download it again") from None
 
 
 class _Machine:
@@ -49,15 +49,11 @@ class _Machine:
         self.stack: list = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        self.objects = 0
 
     def run(self) -> Any:
-        for count in itertools.count(1):
-            if count > MAX_PICKLE_OPERATIONS:
-                check_limit("the pickle has at least", count, MAX_PICKLE_OPERATIONS, unit="operations")
-            code = self.program[self.position]
+        while (code := self.program[self.position]) != _STOP:
             self.position += 1
-            if code == _STOP:
-                return self.stack.pop()
             operation = _OPERATIONS.get(code)
             if operation is None:
                 raise DataError(
@@ -65,6 +61,13 @@ class _Machine:
                     "and numbers don't need; download it again"
                 )
             operation(self)
+        return self.stack.pop()
+
+    def count(self) -> None:
+        """Count what takes more memory than it has bytes in the file."""
+        self.objects += 1
+        if self.objects > MAX_PICKLE_OBJECTS:
+            check_limit("the pickle has at least", self.objects, MAX_PICKLE_OBJECTS, unit="objects")
 
     def take(self, size: int) -> bytes:
         """The next bytes; fewer at the end, after which the next operation is missing."""
@@ -87,7 +90,12 @@ class _Machine:
         return self.program[start:end]
 
     def push(self, value: Any) -> None:
+        self.count()
         self.stack.append(value)
+
+    def mark(self) -> None:
+        self.count()
+        self.marks.append(len(self.stack))
 
     def items(self) -> list:
         """Take from the stack what is above the last mark."""
@@ -97,6 +105,7 @@ class _Machine:
         return items
 
     def remember(self, index: int) -> None:
+        self.count()
         self.memo[index] = self.stack[-1]
 
     def recall(self, index: int) -> None:
@@ -122,6 +131,7 @@ def _extend(machine: _Machine) -> None:
 
 
 def _tuple(machine: _Machine, size: int) -> None:
+    machine.count()
     machine.stack[-size:] = [tuple(machine.stack[-size:])]
 
 
@@ -143,10 +153,9 @@ def _set_items(machine: _Machine) -> None:
     _fill(machine.stack[-1], items)
 
 
-def _refuse(module: str | bytes, name: str | bytes) -> NoReturn:
-    asked = ".".join(
-        part.decode("latin1") if isinstance(part, bytes) else str(part) for part in (module, name)
-    )
+def _refuse(module: Any, name: Any) -> NoReturn:
+    parts = (part.decode("latin1") if isinstance(part, bytes) else part for part in (module, name))
+    asked = ".".join(part if isinstance(part, str) else "?" for part in parts)
     raise DataError(
         f"the pickle asks to load {asked!r:.100}; a refs file holds plain lists, dicts, strings and numbers "
         "only, and nothing else is loaded since a pickle can run code"
@@ -159,7 +168,7 @@ _OPERATIONS: dict[int, Callable[[_Machine], Any]] = {
     for code, operation in {
         "\x80": lambda m: m.take(1),  # the protocol
         "\x95": lambda m: m.take(8),  # the length of a frame
-        "(": lambda m: m.marks.append(len(m.stack)),
+        "(": _Machine.mark,
         "0": lambda m: m.stack.pop(),
         "1": lambda m: m.items(),
         # Numbers.

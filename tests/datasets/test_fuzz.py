@@ -2,10 +2,10 @@
 
 import json
 import pickle
-import resource
 from random import Random
 
 import pytest
+from helpers.memory import grows_by_less_than
 from helpers.mutations import damaged_bytes, damaged_structure
 
 from mmseg_mllm.datasets import GRefCOCODataset, LoadReferringMasks, RefCOCODataset
@@ -15,16 +15,15 @@ from mmseg_mllm.prompts import expression_problem
 
 NUM_CASES = 500
 """Of each kind; there are four."""
-MAX_GROWTH = 2**20
-"""KiB of memory."""
+MAX_GROWTH = 2**30
+"""Bytes of memory."""
 KINDS = {"refcoco": (RefCOCODataset, "refs(unc).p"), "grefcoco": (GRefCOCODataset, "grefs(unc).json")}
 
 
 @pytest.fixture(autouse=True)
 def bounded_memory():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    yield
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MAX_GROWTH
+    with grows_by_less_than(MAX_GROWTH):
+        yield
 
 
 @pytest.mark.parametrize("name", ["refcoco", "grefcoco"])

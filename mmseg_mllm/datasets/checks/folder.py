@@ -1,0 +1,66 @@
+"""Reading one dataset folder, as far as its files can be read."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmseg_mllm.datasets.checks.find import INSTANCES
+from mmseg_mllm.datasets.checks.problems import Kind, Problems
+from mmseg_mllm.datasets.refer import annotation_ids, load_instances, load_refs, split_parts
+from mmseg_mllm.errors import DataError
+
+Track = Callable[[Sequence, str], Iterable]
+"""Gives the items of a sequence one after the other, and shows how far it is; the text says what is done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefsFile:
+    """One refs file, without refs where it can't be read."""
+
+    path: Path
+    refs: list[dict]
+    problems: Problems
+
+    @property
+    def may_lack_target(self) -> bool:
+        return self.path.name.startswith("grefs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """A dataset folder.
+
+    Attributes:
+        files: Its refs files.
+        images, annotations: Records by id, of the annotations those in use; None where ``instances.json``
+            can't be read.
+    """
+
+    path: Path
+    files: list[RefsFile]
+    images: dict | None
+    annotations: dict | None
+
+
+def read_folder(path: Path, refs_files: Sequence[Path], track: Track) -> Folder:
+    """Read all files of a folder; what can't be read is among the problems.
+
+    Args:
+        path: The folder.
+        refs_files: Its refs files; with none, that is a problem of a file ``refs*.p``.
+        track: Shows progress.
+    """
+    files: list[RefsFile] = []
+    images = annotations = None
+    for file in track([*(refs_files or [path / "refs*.p"]), path / INSTANCES], f"{path.name}: reading"):
+        try:
+            if file.name == INSTANCES:
+                ids = {i for own in files for ref in own.refs for i in annotation_ids(ref)}
+                images, annotations = load_instances(file, annotation_ids=ids)
+            else:
+                files.append(RefsFile(path=file, refs=[], problems=Problems()))
+                files[-1].refs.extend(part for ref in load_refs(file) for part in split_parts(ref))
+        except DataError as error:
+            for own in files if file.name == INSTANCES else files[-1:]:
+                own.problems.add(Kind.FILE, "", str(error))
+    return Folder(path=path, files=files, images=images, annotations=annotations)

@@ -1,0 +1,61 @@
+"""Checks of image files."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmseg_mllm.datasets.checks.find import find_images
+from mmseg_mllm.datasets.checks.folder import Folder, Track
+from mmseg_mllm.datasets.checks.problems import Kind
+from mmseg_mllm.datasets.images import image_size, read_rgb
+from mmseg_mllm.errors import DataError
+
+
+@dataclass(kw_only=True)
+class ImageCheck:
+    """Checks the images of several datasets, each file once.
+
+    Args:
+        place: Folder of the images, or of their folders.
+        decode: Decode all of each file, which finds those that are cut off; else its head is read.
+    """
+
+    place: Path
+    decode: bool
+    found: dict[tuple, tuple[Kind, str] | None] = field(default_factory=dict)
+
+    def __call__(self, folder: Folder, track: Track) -> None:
+        """Check the images in use, and add what is found to the refs files that use them."""
+        used = dict.fromkeys(ref["image_id"] for file in folder.files for ref in file.refs)
+        images = [folder.images[i] for i in used if i in (folder.images or {})]
+        if not images:
+            return
+        where = find_images(self.place, [image["file_name"] for image in images])
+        if where is None:
+            text = f"none of {len(images):,} at or below {self.place}, such as {images[0]['file_name']}"
+            for file in folder.files:
+                file.problems.add(Kind.NO_IMAGES, "", text)
+            return
+        problems = {i["id"]: self._problem(where, i) for i in track(images, f"{folder.path.name}: images")}
+        for file in folder.files:
+            for split, i in dict.fromkeys((ref["split"], ref["image_id"]) for ref in file.refs):
+                if problems.get(i):
+                    kind, text = problems[i]
+                    file.problems.add(kind, split, text)
+
+    def _problem(self, where: Path, image: dict) -> tuple[Kind, str] | None:
+        path, stated = where / image["file_name"], (image["height"], image["width"])
+        if (path, stated) not in self.found:
+            self.found[path, stated] = self._check(path, stated)
+        return self.found[path, stated]
+
+    def _check(self, path: Path, stated: tuple[int, int]) -> tuple[Kind, str] | None:
+        if not path.is_file():
+            return Kind.IMAGE_MISSING, str(path)
+        try:
+            height, width = read_rgb(path).shape[:2] if self.decode else image_size(path)
+        except DataError as error:
+            return Kind.IMAGE_BROKEN, str(error)
+        if (height, width) == stated:
+            return None
+        text = f"{path}: {width}x{height} pixels, its record says {stated[1]}x{stated[0]}"
+        return Kind.IMAGE_SIZE, text

@@ -1,0 +1,251 @@
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmseg_mllm.datasets.checks import check_refer
+from mmseg_mllm.datasets.checks.official import official_counts
+from mmseg_mllm.errors import DataError
+
+REFS, GREFS = ("refcoco", "refs(unc).p"), ("grefcoco", "grefs(unc).json")
+SPLIT_OF = {11: "val", 7: "val", 30: "train"}
+IMAGE = "images/COCO_train2014_{:012d}.jpg"
+
+
+@pytest.fixture
+def root(refer_root):
+    """The small set under a name without published counts, which it could not have."""
+    (refer_root / "refcoco").rename(refer_root / "small")
+    return refer_root
+
+
+def found(root, dataset="small", **settings):
+    """(what, split) -> number and severity, and the first example."""
+    (report,) = (r for r in check_refer(root, **settings) if r.dataset == dataset)
+    problems = {(p.what, p.split): (p.severity, p.count) for p in report.problems}
+    assert all(0 < len(p.examples) <= 3 for p in report.problems)
+    return problems, " ".join(example for p in report.problems for example in p.examples)
+
+
+def change_refs(root, change):
+    path = root / "small" / "refs(unc).p"
+    refs = pickle.loads(path.read_bytes())
+    change(refs)
+    path.write_bytes(pickle.dumps(refs, protocol=2))
+
+
+def change_instances(root, change, folder="small"):
+    path = root / folder / "instances.json"
+    instances = json.loads(path.read_text())
+    change({a["id"]: a for a in instances["annotations"]}, instances)
+    path.write_text(json.dumps(instances))
+
+
+def test_a_whole_set(root):
+    grefs, refs = check_refer(root)
+    assert [(r.dataset, r.refs_file) for r in (grefs, refs)] == [GREFS, ("small", "refs(unc).p")]
+    counts = {s.split: (s.found.images, s.found.refs, s.found.sentences, s.official) for s in refs.splits}
+    assert counts == {"val": (2, 4, 6, None), "testA": (1, 1, 1, None), "train": (1, 2, 3, None)}
+    assert not refs.count("error")
+    assert (
+        found(root)[0] == {("polygon with fewer than 3 points", "train"): ("warning", 1)} or not refs.problems
+    )
+
+
+def test_published_counts_are_told(refer_root):
+    problems, examples = found(refer_root, "refcoco")
+    what = "counts differ from the published ones"
+    assert {key: value for key, value in problems.items() if key[0] == what} == {
+        (what, split): ("warning", 1) for split in ("train", "val", "testA", "testB")
+    }
+    assert "2 of 1,500 images, 4 of 3,811 refs, 6 of 10,834 sentences" in examples
+    assert "0 of 750 images" in examples
+
+
+def test_published_counts_add_up():
+    """To the sums in REFER's own demonstration, and to the same number of sentences in both RefCOCOg."""
+    unc = official_counts(dataset="refcoco", refs_file="refs(unc).p").values()
+    assert [sum(getattr(c, n) for c in unc) for n in ("images", "refs", "sentences")] == [
+        19_994,
+        50_000,
+        142_210,
+    ]
+    both = [official_counts(dataset="refcocog", refs_file=f"refs({name}).p") for name in ("umd", "google")]
+    assert [sum(counts.sentences for counts in own.values()) for own in both] == [95_010, 95_010]
+    assert official_counts(dataset="grefcoco", refs_file="grefs(unc).json") == {}
+
+
+def test_ids_that_lead_nowhere(root):
+    def change(refs):
+        refs[0]["image_id"] = 99
+        refs[1]["ann_id"] = 999
+        refs[3]["ann_id"] = 201
+        refs[4]["ann_id"] = -1
+
+    change_refs(root, change)
+    problems, examples = found(root)
+    for what, split in [
+        ("image id without a record", "val"),
+        ("annotation id without a record", "val"),
+        ("no target, in a dataset where each has one", "testA"),
+    ]:
+        assert problems[what, split] == ("error", 1)
+    assert problems["annotation of another image", "val"] == ("error", 2)
+    for text in (
+        "ref 1 names image 99",
+        "ref 2 names annotation 999",
+        "annotation 201 is of image 7",
+        "ref 5 of",
+    ):
+        assert text in examples
+
+
+def test_no_target_is_right_in_grefcoco(root):
+    assert not [key for key, (severity, _) in found(root, "grefcoco")[0].items() if severity == "error"]
+
+
+def test_expressions(root):
+    def change(refs):
+        refs[0]["sentences"][0]["sent"] = " ."
+        refs[0]["sentences"][1]["sent"] = "the [SEG] man"
+        refs[2]["sentences"][0]["sent"] = "woman."  # of another target than ref 4
+        refs[6]["sentences"][0]["sent"] = "Left border"
+        refs[6]["sentences"][1]["sent"] = "left border"  # of the same target
+        refs[6]["sentences"][1]["sent_id"] = 8
+        refs[5]["sentences"][0]["sent"] = "woman"  # in another image
+
+    change_refs(root, change)
+    problems, examples = found(root)
+    assert problems["expression that can't be asked", "val"] == ("error", 2)
+    assert problems["same expression for different targets of an image", "val"] == ("warning", 1)
+    assert problems["sentence id twice in a split", "train"] == ("warning", 1)
+    assert ("same expression for different targets of an image", "train") not in problems
+    assert "sentence 1 of ref 1 (image 11) has no words" in examples
+    assert "sentence 4 of ref 4 (image 11): 'woman'" in examples
+
+
+def test_masks(root):
+    def change(annotations, _):
+        annotations[101]["segmentation"] = []
+        annotations[102]["segmentation"] = [[1, 2, 3, 4], [20, 5, 30, 5, 25, 15]]
+        annotations[201]["segmentation"]["size"] = [25, 50]
+        annotations[202]["segmentation"]["counts"] = "nothing"
+        annotations[302]["segmentation"] = [["a", 2, 3, 4, 5, 6]]
+
+    change_instances(root, change)
+    problems, examples = found(root)
+    broken = "mask can't be read or is of another size"
+    assert {split for what, split in problems if what == broken} == {"val", "testA", "train"}
+    assert problems["mask covers no pixel", "val"] == ("warning", 1)
+    assert problems["polygon with fewer than 3 points", "val"] == ("warning", 1)
+    assert (
+        "annotation 201 (image 7): its mask has size (height, width) [25, 50], the image [50, 25]" in examples
+    )
+
+
+def test_only_masks_in_use_count(root):
+    whole = found(root)
+    change_instances(root, lambda _, i: i["annotations"].append(dict(id=5, image_id=11, segmentation="?")))
+    assert found(root) == whole
+
+
+def test_images(root):
+    (root / IMAGE.format(11)).unlink()
+    (root / IMAGE.format(7)).write_bytes(b"no image")
+    Image.new("RGB", (60, 48)).save(root / IMAGE.format(30))
+    problems, examples = found(root)
+    assert problems["image missing", "val"] == ("error", 1)
+    assert problems["image can't be read", "val"] == problems["image can't be read", "testA"] == ("error", 1)
+    assert problems["image of another size than stated", "train"] == ("error", 1)
+    assert "60x48 pixels, its record says 64x48" in examples
+
+
+def test_an_image_that_is_cut_off_needs_decoding(root):
+    path = root / IMAGE.format(30)
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    key = ("image can't be read", "train")
+    assert key not in found(root)[0]
+    assert found(root, decode=True)[0][key] == ("error", 1)
+
+
+@pytest.mark.parametrize("place", ["train2014", "images/mscoco/images/train2014", "saiapr_tc-12"])
+def test_images_are_found_under_the_usual_names(root, tmp_path, place):
+    shutil.move(root / "images", tmp_path / "moved")
+    assert found(root)[0]["images not found", ""] == ("error", 1)
+    shutil.move(tmp_path / "moved", tmp_path / "new" / place)
+    assert not [
+        key for key, (severity, _) in found(root, images=tmp_path / "new")[0].items() if severity == "error"
+    ]
+
+
+def test_a_damaged_file_does_not_hide_the_others(root):
+    whole = found(root)
+    (root / "grefcoco" / "grefs(unc).json").write_text("{")
+    assert found(root, "grefcoco")[0] == {("file can't be used", ""): ("error", 1)}
+    assert found(root) == whole
+    (root / "grefcoco" / "instances.json").unlink()
+    assert found(root, "grefcoco")[0] == {("file can't be used", ""): ("error", 2)}
+    assert found(root) == whole
+    shutil.copy(root / "small" / "refs(unc).p", root / "small" / "refs(copy).p")
+    (root / "small" / "refs(unc).p").write_bytes(b"cut off")
+    copy, own = (r for r in check_refer(root) if r.dataset == "small")
+    assert (copy.refs_file, copy.count("error"), len(copy.splits)) == ("refs(copy).p", 0, 3)
+    assert (own.refs_file, own.count("error"), own.splits) == ("refs(unc).p", 1, [])
+
+
+def test_broken_instances_leave_the_expressions_to_check(root):
+    change_refs(root, lambda refs: refs[0]["sentences"][0].update(sent="?"))
+    (root / "small" / "instances.json").write_text("[]")
+    problems, _ = found(root)
+    assert problems == {
+        ("file can't be used", ""): ("error", 1),
+        ("expression that can't be asked", "val"): ("error", 1),
+    }
+
+
+def test_a_folder_without_refs(root):
+    (root / "small" / "refs(unc).p").unlink()
+    problems, examples = found(root)
+    assert problems == {("file can't be used", ""): ("error", 1)}
+    assert "refs*.p: no such file" in examples
+
+
+def test_refclef(root):
+    """Its annotation ids are strings, its masks lists of RLEs, and 'testAB' is both 'testA' and 'testB'."""
+    change_refs(root, lambda refs: refs.__delitem__(slice(2, None)))
+    change_refs(root, lambda refs: refs[0].update(split="testAB", ann_id="11_1"))
+
+    def change(annotations, _):
+        annotations[101]["id"] = "11_1"
+        annotations[101]["segmentation"] = [dict(size=[30, 40], counts=[600, 600])]
+
+    change_instances(root, change)
+    (_, report) = check_refer(root)
+    assert [(s.split, s.found.sentences) for s in report.splits] == [("testA", 2), ("testB", 2), ("val", 1)]
+    assert report.problems == []
+
+
+def test_no_folder_and_no_dataset(tmp_path):
+    with pytest.raises(DataError, match=r"nowhere: no such folder"):
+        check_refer(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"no folder below has instances\.json"):
+        check_refer(tmp_path)
+
+
+def test_progress_covers_each_dataset(root):
+    seen = []
+    check_refer(root, track=lambda items, text: seen.append((text, len(items))) or items)
+    assert seen[3:] == [("small: reading", 2), ("small: masks", 6), ("small: images", 3)]
+
+
+def test_real_sample_has_no_errors(shared_dir):
+    reports = check_refer(shared_dir / "real_refcoco", decode=True)
+    assert sum(s.found.sentences for report in reports for s in report.splits) == 68
+    assert sum(report.count("error") for report in reports) == 0
+    warned = {p.what for report in reports for p in report.problems}
+    assert warned == {"counts differ from the published ones"}
