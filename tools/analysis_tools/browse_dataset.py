@@ -4,7 +4,6 @@ import argparse
 import random
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 from PIL import Image
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.progress import track
 
 import mmseg_mllm  # noqa: F401
+from mmseg_mllm.engine.cli import config_parser
 from mmseg_mllm.engine.config import load_config
 from mmseg_mllm.engine.hooks.referring_visualization_hook import spread_indices
 from mmseg_mllm.engine.runner import run_tool
@@ -22,8 +22,7 @@ SHEET_PANEL = 200
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Draw samples as stored and as the model gets them.")
-    parser.add_argument("config", help="config file")
+    parser = config_parser("Draw samples as stored and as the model gets them.")
     parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
     parser.add_argument(
         "--num", type=int, default=12, help="how many samples, spread over the set (default 12)"
@@ -32,12 +31,6 @@ def parse_args() -> argparse.Namespace:
         "--part", choices=["train", "val", "test"], default="train", help="which dataloader's"
     )
     parser.add_argument("--sheet", action="store_true", help="one contact sheet instead of single pictures")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="settings that override the config, as key=value; data_root=DIR moves all datasets",
-    )
     return parser.parse_args()
 
 

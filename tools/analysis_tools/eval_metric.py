@@ -4,7 +4,7 @@ import argparse
 import shlex
 import sys
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, METRICS
@@ -13,6 +13,7 @@ from rich.progress import track
 
 import mmseg_mllm  # noqa: F401
 from mmseg_mllm.datasets import RefCOCODataset
+from mmseg_mllm.engine.cli import config_parser
 from mmseg_mllm.engine.config import load_config, test_datasets
 from mmseg_mllm.engine.runner import run_tool
 from mmseg_mllm.evaluation.configured import configured_metrics, is_res_metric
@@ -30,11 +31,10 @@ from mmseg_mllm.evaluation.saved import saved_samples
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Figures of predictions that tools/test.py --out wrote, the same as it printed; only "
+    parser = config_parser(
+        "Figures of predictions that tools/test.py --out wrote, the same as it printed; only "
         "annotations are read, no images and no weights."
     )
-    parser.add_argument("config", help="config file of the test")
     parser.add_argument("predictions", help="JSON file of tools/test.py --out")
     parser.add_argument("--split", nargs="+", help="splits that were tested instead of the config's")
     parser.add_argument(
@@ -44,12 +44,6 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         "--by", choices=["category", "size"], help="also a table per split by the target's category or size"
-    )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="settings that override the config, as key=value; data_root=DIR moves all datasets",
     )
     return parser.parse_args()
 

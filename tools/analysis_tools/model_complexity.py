@@ -5,27 +5,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
 import mmseg_mllm  # noqa: F401
 from mmseg_mllm.analysis import build_on_meta, count_flops, count_parameters
 from mmseg_mllm.analysis.complexity import BRANCH_TOKENS, PREFIX_TOKENS
+from mmseg_mllm.engine.cli import config_parser
 from mmseg_mllm.engine.config import load_config
 from mmseg_mllm.engine.runner import run_tool
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Count parameters and FLOPs; nothing is downloaded, no data or weights are needed."
-    )
-    parser.add_argument("config", help="config file")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="settings that override the config, as key=value",
+    parser = config_parser(
+        "Count parameters and FLOPs; nothing is downloaded, no data or weights are needed."
     )
     return parser.parse_args()
 
