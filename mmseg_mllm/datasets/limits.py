@@ -14,8 +14,8 @@ MAX_JSON_BYTES = 512 * 2**20
 MAX_JSON_MEMORY = 2 * 2**30
 MAX_PICKLE_BYTES = 80 * 2**20
 MAX_PICKLE_OBJECTS = 6_000_000
-"""Values, marks and memo entries; RefCOCO's pickle has about 3 million in 30 MB. With at most about 150 bytes
-for each, all stays below 1 GiB."""
+"""Values, marks and memo entries; a pickle of RefCOCO's size has about 4 million. One takes up to about 150
+bytes, so that all stays below 1 GiB."""
 MAX_IMAGE_BYTES = 256 * 2**20
 MAX_PIXELS = 50_000_000
 """Of an image or mask; decoding takes about 11 bytes for each."""
