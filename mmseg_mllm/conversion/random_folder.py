@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from transformers import AutoModelForImageTextToText
 
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.conversion.head_names import HEAD_NAMES
-from mmseg_mllm.conversion.links import Link, internvl_links
+from mmseg_mllm.conversion.links import Link, internvl_links, original_shapes
 from mmseg_mllm.conversion.original_config import native_config
+from mmseg_mllm.conversion.tensor_files import ShardWriter
 from mmseg_mllm.models.decode_heads import DSFFHead
 
 _VISION = dict(
@@ -127,7 +127,7 @@ class RandomWeights:
                 head = DSFFHead(in_channels=widths, channels=widths[0], mask_scale=patch)
                 shapes |= {name: tensor.shape for name, tensor in head.state_dict().items()}
                 links += [Link(original=official, native=(ours,)) for ours, official in HEAD_NAMES.items()]
-        return {link.original: _original_shape(link, shapes) for link in links}
+        return original_shapes(links, native=shapes)
 
     def make(self, index: int, name: str, shape: Sequence[int]) -> Tensor:
         """Normal numbers of a scale that keeps activations moderate: norms near 1, biases near 0."""
@@ -148,27 +148,7 @@ def write_random_folder(weights: RandomWeights, folder: Path, *, shard_bytes: in
         shard_bytes: Largest size of a file.
     """
     (folder / "config.json").write_text(json.dumps(weights.config, indent=2), encoding="utf-8")
-    shapes = list(weights.shapes().items())
-    size = torch.empty((), dtype=weights.dtype).element_size()
-    shards: list[list[int]] = [[]]
-    held = 0
-    for i, (_, shape) in enumerate(shapes):
-        nbytes = torch.Size(shape).numel() * size
-        if shards[-1] and held + nbytes > shard_bytes:
-            shards.append([])
-            held = 0
-        shards[-1].append(i)
-        held += nbytes
-    weight_map = {}
-    for k, shard in enumerate(shards):
-        file = f"model-{k + 1:05}-of-{len(shards):05}.safetensors"
-        tensors = {shapes[i][0]: weights.make(i, *shapes[i]) for i in shard}
-        save_file(tensors, folder / file, metadata=dict(format="pt"))
-        weight_map |= dict.fromkeys(tensors, file)
-    index = dict(metadata={}, weight_map=weight_map)
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
-
-
-def _original_shape(link: Link, shapes: dict) -> torch.Size:
-    parts = [shapes[name] for name in link.native]
-    return torch.Size((sum(part[0] for part in parts), *parts[0][1:])) if link.rows else parts[0]
+    writer = ShardWriter(folder=folder, shard_bytes=shard_bytes)
+    for i, (name, shape) in enumerate(weights.shapes().items()):
+        writer.add(name, weights.make(i, name, shape))
+    writer.close()
