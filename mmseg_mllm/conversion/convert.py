@@ -12,7 +12,7 @@ from mmseg_mllm.conversion.head_names import HEAD_NAMES, OFFICIAL_PREFIX, offici
 from mmseg_mllm.conversion.links import Link, internvl_links, original_shapes
 from mmseg_mllm.conversion.lora import MergedTensors
 from mmseg_mllm.conversion.new_folder import new_folder
-from mmseg_mllm.conversion.original_config import native_config, native_shapes, read_original_config
+from mmseg_mllm.conversion.original_config import native_model, read_original_config
 from mmseg_mllm.conversion.result import Conversion, with_bar
 from mmseg_mllm.conversion.tensor_check import check_tensors
 from mmseg_mllm.conversion.tensor_files import ShardWriter, TensorFiles
@@ -91,8 +91,7 @@ def _has_head(files: TensorFiles) -> bool:
 def _convert(source: Path, target: Path, original: dict, files: TensorFiles) -> Conversion:
     where = str(source)
     tensors = MergedTensors(tensors=files, scaling=LORA_SCALING)
-    config = native_config(original, where=where)
-    shapes = native_shapes(config)
+    config, shapes = native_model(original, where=where)
     links = internvl_links(shapes, config=config)
     of_head: dict[str, tuple[int, ...]] = {}
     if _has_head(files):

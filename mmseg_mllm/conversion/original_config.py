@@ -12,6 +12,7 @@ from mmseg_mllm.conversion.folder_files import read_json
 from mmseg_mllm.errors import CheckpointError
 
 CONFIG_FILE = "config.json"
+Shapes = dict[str, tuple[int, ...]]
 FAMILIES = {"qwen2": "qwen2", "internlm2": "llama", "phi3": "phi3"}
 """Language models of the original layout -> their ``model_type`` in transformers."""
 
@@ -60,8 +61,8 @@ def read_original_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def native_config(original: Mapping[str, Any], *, where: str) -> PretrainedConfig:
-    """transformers' ``InternVLConfig`` of an original config.
+def native_model(original: Mapping[str, Any], *, where: str) -> tuple[PretrainedConfig, Shapes]:
+    """transformers' ``InternVLConfig`` of an original config, and the shapes of its model's tensors by name.
 
     InternLM2 becomes a Llama with plain rotary embedding: its 'dynamic' scaling changes nothing up to
     ``max_position_embeddings`` tokens.
@@ -74,7 +75,7 @@ def native_config(original: Mapping[str, Any], *, where: str) -> PretrainedConfi
         CheckpointError: a part of the model is of a kind that is not known here, or an entry is missing.
     """
     try:
-        return _native_config(original, where)
+        return _native_model(original, where)
     except CheckpointError:
         raise
     except Exception as error:  # transformers and arithmetic on what is no number raise all sorts
@@ -82,7 +83,7 @@ def native_config(original: Mapping[str, Any], *, where: str) -> PretrainedConfi
         raise CheckpointError(f"{where}: config.json has an entry that can't be used ({reason})") from error
 
 
-def _native_config(original: Mapping[str, Any], where: str) -> PretrainedConfig:
+def _native_model(original: Mapping[str, Any], where: str) -> tuple[PretrainedConfig, Shapes]:
     vision, text = (_part(original, name, where) for name in ("vision_config", "llm_config"))
     family = text.get("model_type")
     if family not in FAMILIES:
@@ -120,16 +121,9 @@ def _native_config(original: Mapping[str, Any], where: str) -> PretrainedConfig:
             tie_word_embeddings=False,
             architectures=["InternVLForConditionalGeneration"],
         )
-        with torch.device("meta"):  # entries that contradict one another show when it is built
-            AutoModelForImageTextToText.from_config(config)
-    return config
-
-
-def native_shapes(config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
-    """Shapes of the native model's tensors by name."""
-    with torch.device("meta"), quiet_upstream():
-        model = AutoModelForImageTextToText.from_config(config)
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        with torch.device("meta"):  # entries that contradict one another show here
+            model = AutoModelForImageTextToText.from_config(config)
+    return config, {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 def _text(text: Mapping[str, Any], family: str, where: str) -> dict[str, Any]:

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForImageTextToText
 
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.conversion.head_names import HEAD_NAMES
 from mmseg_mllm.conversion.links import Link, internvl_links, original_shapes
-from mmseg_mllm.conversion.original_config import native_config
+from mmseg_mllm.conversion.original_config import native_model
 from mmseg_mllm.conversion.tensor_files import ShardWriter
 from mmseg_mllm.models.decode_heads import DSFFHead
 
@@ -116,17 +115,15 @@ class RandomWeights:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes, in order."""
-        native = native_config(self.config, where="random weights")
-        with torch.device("meta"), quiet_upstream():
-            model = AutoModelForImageTextToText.from_config(native)
-            shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-            links = internvl_links(shapes, config=native)
-            if self.with_head:
-                widths = (native.vision_config.hidden_size, native.text_config.hidden_size)
-                patch = native.vision_config.patch_size[0]
+        native, shapes = native_model(self.config, where="random weights")
+        links = internvl_links(shapes, config=native)
+        if self.with_head:
+            widths = (native.vision_config.hidden_size, native.text_config.hidden_size)
+            patch = native.vision_config.patch_size[0]
+            with torch.device("meta"), quiet_upstream():
                 head = DSFFHead(in_channels=widths, channels=widths[0], mask_scale=patch)
-                shapes |= {name: tensor.shape for name, tensor in head.state_dict().items()}
-                links += [Link(original=official, native=(ours,)) for ours, official in HEAD_NAMES.items()]
+            shapes |= {name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}
+            links += [Link(original=official, native=(ours,)) for ours, official in HEAD_NAMES.items()]
         return original_shapes(links, native=shapes)
 
     def make(self, index: int, name: str, shape: Sequence[int]) -> Tensor:

@@ -9,8 +9,7 @@ from mmseg_mllm.conversion.links import internvl_links
 from mmseg_mllm.conversion.new_folder import new_folder
 from mmseg_mllm.conversion.original_config import (
     CONFIG_FILE,
-    native_config,
-    native_shapes,
+    native_model,
     read_original_config,
 )
 from mmseg_mllm.conversion.result import Conversion, with_bar
@@ -41,8 +40,7 @@ def restore_mllmseg(source: Path, target: Path) -> Conversion:
     base = TensorFiles.of_folder(source)
     head = TensorFiles(files=[source / DECODE_HEAD_FILE])
     config = _original_config(original, rows=base.shapes.get("lm_head.weight", (0,))[0])
-    native = native_config(config, where=where)
-    shapes = native_shapes(native)
+    native, shapes = native_model(config, where=where)
     _nothing_left(check_tensors(base, wanted=shapes, where=where), where)
     official = {HEAD_NAMES.get(name, name): shape for name, shape in head.shapes.items()}
     of_head = head_shapes(official, config=native, where=where)
