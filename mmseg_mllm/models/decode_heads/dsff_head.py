@@ -93,7 +93,7 @@ class DSFFHead(BaseDecodeHead):
         pretrained: str | None = None,
         **kwargs,
     ) -> None:
-        check_arguments(in_channels=in_channels, in_index=in_index)
+        check_arguments(in_channels=in_channels, in_index=in_index, key_reduction=key_reduction)
         for_classes = num_classes is not None
         super().__init__(
             in_channels=list(in_channels),

@@ -73,8 +73,8 @@ class DecoderBlock(nn.Module):
 def _attend(attn: nn.MultiheadAttention, tokens: Tensor, memory: Tensor) -> Tensor:
     """What ``attn(tokens, memory, memory)`` computes, (B, L, C) and (B, M, C) -> (B, L, C).
 
-    Always by ``scaled_dot_product_attention``, whose memory is linear in L and M: in evaluation torch's module
-    takes a path of its own that, on CPUs, holds the weights of all pairs.
+    Always by ``scaled_dot_product_attention``, whose memory is linear in L and M where it has no dropout: in
+    evaluation torch's module takes a path of its own that, on CPUs, holds the weights of all pairs.
     """
     if memory is tokens:
         q, k, v = F.linear(tokens, attn.in_proj_weight, attn.in_proj_bias).chunk(3, dim=-1)
