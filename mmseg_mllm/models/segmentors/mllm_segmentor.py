@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmseg_mllm.boxes import mask_boxes
 from mmseg_mllm.compat import quiet_upstream
+from mmseg_mllm.models.backbones.detail_backbone import DetailBackbone
 from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout, pack
 from mmseg_mllm.models.checkpoints import check_state_dict
 from mmseg_mllm.models.features import MLLMFeatures, SeenImages, VisionFeatures
@@ -40,6 +41,9 @@ class MLLMSegmentor(BaseSegmentor):
             and gives the answers.
         max_expressions: Most expressions of an image that pass the LLM together at test, in protocol
             'independent'; more are asked in parts after the image was read once, with the same result.
+        detail_backbone: Config of a backbone of mmseg or mmpretrain that sees the image too, once. One of its
+            maps is put beside the vision tower's as the mask decoder's detail map, which has its size then.
+        detail_index: Which of its outputs that is.
     """
 
     def __init__(
@@ -51,15 +55,26 @@ class MLLMSegmentor(BaseSegmentor):
         prompt: str = "mllmseg",
         protocol: str = "independent",
         max_expressions: int = 64,
+        detail_backbone: dict | None = None,
+        detail_index: int = -1,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
         self.max_expressions = max_expressions
         self.protocol = protocol_of(protocol)
         self.prompt = prompt_style(prompt)
         self.backbone = MODELS.build(backbone)
+        detail_channels, semantic_channels = self.backbone.out_channels
+        mask_scale = self.backbone.patch_size
+        self.detail_backbone = None
+        if detail_backbone is not None:
+            self.detail_backbone = DetailBackbone(
+                backbone=detail_backbone, index=detail_index, image_size=self.backbone.image_size
+            )
+            detail_channels += self.detail_backbone.out_channels
+            mask_scale = self.detail_backbone.stride
         sizes = dict(
-            in_channels=self.backbone.out_channels,
-            mask_scale=self.backbone.patch_size,
+            in_channels=(detail_channels, semantic_channels),
+            mask_scale=mask_scale,
             semantic_scale=self.backbone.downsample,
         )
         with quiet_upstream():
@@ -115,11 +130,19 @@ class MLLMSegmentor(BaseSegmentor):
             sample.set_metainfo(dict(protocol=self.protocol.says))
         return list(data_samples)
 
+    def see(self, inputs: Tensor) -> VisionFeatures:
+        """What the vision tower, and the detail backbone if there is one, make of (B, 3, H, W) images."""
+        vision = self.backbone.see(inputs)
+        if self.detail_backbone is None:
+            return vision
+        with self.backbone.autocast():
+            return replace(vision, detail=self.detail_backbone(inputs, vision.detail))
+
     @torch.no_grad()
     def look(self, inputs: Tensor) -> SeenImages:
         """Everything that questions about B images have in common: (B, 3, H, W) float, normalised."""
         backbone = self.backbone
-        prefix = backbone.read_prefix(backbone.see(inputs), self.prompt.prefix(), image_size=inputs.shape[-1])
+        prefix = backbone.read_prefix(self.see(inputs), self.prompt.prefix(), image_size=inputs.shape[-1])
         with backbone.autocast():
             return SeenImages(prefix=prefix, encoded=self.decode_head.encode(prefix.detail, prefix.semantic))
 
@@ -132,7 +155,7 @@ class MLLMSegmentor(BaseSegmentor):
             data_samples: B samples with ``expressions`` and ``ori_shape``.
         """
         backbone = self.backbone
-        image_size = seen.prefix.detail.shape[-1] * backbone.patch_size
+        image_size = seen.prefix.semantic.shape[-1] * backbone.downsample * backbone.patch_size
         turns = [[self.prompt.branch([text]) for text in sample.expressions] for sample in data_samples]
         layout = backbone.layout(self.prompt.prefix(), turns, image_size=image_size, supervised=False)
         features = backbone.read_on(seen.prefix, layout)
@@ -181,7 +204,7 @@ class MLLMSegmentor(BaseSegmentor):
             data_samples: B samples with ``expressions``, and for supervision ``ann_ids``.
             supervised: Draw training prompts and compute the loss on the answers.
         """
-        vision = self.backbone.see(inputs)
+        vision = self.see(inputs)
         if self.protocol.generated and not supervised:
             return self._read_own_answers(vision, inputs, data_samples)
         has_target = [self._answers(sample, supervised=supervised) for sample in data_samples]
