@@ -148,8 +148,8 @@ class DSFFHead(BaseDecodeHead):
         Returns:
             (N, 1, mask_scale * H, mask_scale * W) mask logits.
         """
-        tokens = encoded.flatten(2).transpose(1, 2)[image_index]
-        tokens = self.decoder.attend_memory(tokens, self.query_proj(queries).unsqueeze(1))
+        tokens = encoded.flatten(2).transpose(1, 2)
+        tokens = self.decoder.attend_vectors(tokens, self.query_proj(queries), image_index)
         feature_map = tokens.transpose(1, 2).unflatten(2, encoded.shape[2:])
         # At least float32: SyncBatchNorm gathers float32 statistics from processes with masks, and those of
         # the input's dtype from processes without any.
