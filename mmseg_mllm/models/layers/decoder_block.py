@@ -32,13 +32,22 @@ class DecoderBlock(nn.Module):
         self.final_norm = nn.LayerNorm(channels)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, tokens: Tensor, memory: Tensor) -> Tensor:
-        """tokens (B, L, C), memory (B, M, C) -> (B, L, C)."""
-        return self.attend_memory(self.attend_self(tokens), memory)
+    def forward(self, tokens: Tensor, memory: Tensor, *, keys: Tensor | None = None) -> Tensor:
+        """tokens (B, L, C), memory (B, M, C), keys as in :meth:`attend_self` -> (B, L, C)."""
+        return self.attend_memory(self.attend_self(tokens, keys=keys), memory)
 
-    def attend_self(self, tokens: Tensor) -> Tensor:
-        """First half: self-attention and its norm. (B, L, C) -> (B, L, C)."""
-        attended, _ = self.self_attn(tokens, tokens, tokens, need_weights=False)
+    def attend_self(self, tokens: Tensor, *, keys: Tensor | None = None) -> Tensor:
+        """First half: self-attention and its norm.
+
+        Args:
+            tokens: (B, L, C).
+            keys: (B, M, C), fewer tokens that stand for all in keys and values; the tokens themselves by
+                default.
+
+        Returns:
+            (B, L, C).
+        """
+        attended = _attend(self.self_attn, tokens, tokens if keys is None else keys)
         return self.norm1(tokens + self.dropout(attended))
 
     def attend_memory(self, tokens: Tensor, memory: Tensor) -> Tensor:
@@ -72,7 +81,8 @@ class DecoderBlock(nn.Module):
         # Variances are differences of large numbers where features are large.
         wide = torch.promote_types(tokens.dtype, torch.float32)
         token, shift = _centred(tokens.to(wide)), _centred(shift.to(wide))
-        product = (token @ shift.T)[index, :, torch.arange(len(index), device=index.device)]
+        with torch.autocast(token.device.type, enabled=False):
+            product = (token @ shift.T)[index, :, torch.arange(len(index), device=index.device)]
         variance = (_power(token)[index] + 2 * product + _power(shift)[:, None]) / token.shape[-1]
         scale = (variance + self.norm2.eps).rsqrt().unsqueeze(2)
         weight = self.linear1.weight * self.norm2.weight
@@ -84,7 +94,7 @@ class DecoderBlock(nn.Module):
         return self.final_norm(self.norm3(tokens + self.linear2(hidden)))
 
     def _cross(self, tokens: Tensor, memory: Tensor) -> Tensor:
-        return self.cross_attn(tokens, memory, memory, need_weights=False)[0]
+        return _attend(self.cross_attn, tokens, memory)
 
     def _single(self, memory: Tensor) -> Tensor:
         """Attention to a single token: all weights are 1, so the same vector (B, 1, C) for every position."""
@@ -100,3 +110,22 @@ def _centred(x: Tensor) -> Tensor:
 
 def _power(x: Tensor) -> Tensor:
     return x.square().sum(dim=-1)
+
+
+def _attend(attn: nn.MultiheadAttention, tokens: Tensor, memory: Tensor) -> Tensor:
+    """What ``attn(tokens, memory, memory)`` computes, (B, L, C) and (B, M, C) -> (B, L, C).
+
+    Always by ``scaled_dot_product_attention``, whose memory is linear in L and M where it has no dropout: in
+    evaluation torch's module takes a path of its own that, on CPUs, holds the weights of all pairs.
+    """
+    if memory is tokens:
+        q, k, v = F.linear(tokens, attn.in_proj_weight, attn.in_proj_bias).chunk(3, dim=-1)
+    else:
+        sizes = [attn.embed_dim, 2 * attn.embed_dim]
+        weights, biases = attn.in_proj_weight.split(sizes), attn.in_proj_bias.split(sizes)
+        q = F.linear(tokens, weights[0], biases[0])
+        k, v = F.linear(memory, weights[1], biases[1]).chunk(2, dim=-1)
+    q, k, v = (x.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2) for x in (q, k, v))
+    dropout = attn.dropout if attn.training else 0.0
+    attended = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+    return attn.out_proj(attended.transpose(1, 2).flatten(2))
