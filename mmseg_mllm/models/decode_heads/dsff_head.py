@@ -66,8 +66,8 @@ class DSFFHead(BaseDecodeHead):
         norm_cfg: Norm after the last 3 x 3 convolution. Batch norm's running statistics follow the masks of
             a fast learner too slowly; from scratch at a high learning rate take ``dict(type='GN', ...)``.
         in_index: Which backbone outputs are the detail and the semantic map.
-        compiled: In evaluation, run :meth:`encode` and :meth:`decode` through ``torch.compile``: the same masks
-            after a minute of compiling. On a CPU it needs a C++ compiler.
+        compiled: In evaluation, run :meth:`encode` and :meth:`decode` through ``torch.compile``: the same
+            masks, after a minute of compiling. On a CPU it needs a C++ compiler.
         pretrained: Safetensors file with all of the head's weights, such as a model folder's
             ``decode_head.safetensors``; not read inside ``torch.device('meta')``.
         kwargs: As for ``mmseg``'s ``BaseDecodeHead``, with its defaults. For queries from outside
