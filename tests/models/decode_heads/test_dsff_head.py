@@ -90,13 +90,16 @@ def test_equals_computing_everything_per_expression(image_index, semantic_scale)
 
 @needs_compiler
 @torch.no_grad()
-def test_compiled_gives_the_same_masks():
+def test_compiled_gives_the_same_masks(monkeypatch):
     """For any number of expressions, also in a copy of the head."""
     head = small_head()
     features = random_features([0, 2, 2])
     detail, semantic, queries, index = features
     wanted = head.decode(head.encode(detail, semantic), queries, index)
     head.compiled = True
+    # Detecting vector instructions and sharing headers take longer than compiling once without.
+    monkeypatch.setattr("torch._inductor.config.cpp.simdlen", 1)
+    monkeypatch.setattr("torch._inductor.config.cpp_cache_precompile_headers", False)
     for copy in (head, deepcopy(head)):
         for n in (3, 2):
             found = copy.decode(copy.encode(detail, semantic), queries[:n], index[:n])
