@@ -113,4 +113,4 @@ def _layout(image_tokens: int, expressions: int, prefix_tokens: int, branch_toke
     """Sequence of one image; all text is token 0, the image token is 1."""
     branch = Branch(ids=[0] * branch_tokens, slots=[branch_tokens])
     prefix = [0] * prefix_tokens + [1] * image_tokens
-    return pack(prefixes=[prefix], branches=[[branch] * expressions], image_token_id=1)
+    return pack(prefix=prefix, branches=[[branch] * expressions], image_token_id=1)
