@@ -120,6 +120,15 @@ def test_many_vectors_meet_shared_tokens(index, training):
         torch.testing.assert_close(leaf.grad, expected.grad, rtol=1e-7, atol=1e-8)
 
 
+def test_fewer_keys_in_self_attention():
+    block = make_pair()[0].eval()
+    tokens, keys = make_inputs(4)
+    attended = block.self_attn(tokens, keys, keys)[0]
+    torch.testing.assert_close(
+        block.attend_self(tokens, keys=keys), block.norm1(tokens + attended), rtol=0, atol=1e-10
+    )
+
+
 def test_batch_of_nothing():
     block = make_pair()[0].train()
     out = block(torch.zeros(0, L, C), torch.zeros(0, 1, C))
