@@ -167,3 +167,11 @@ def adds_bos(tokenizer: transformers.PreTrainedTokenizerBase) -> bool:
     """
     bos = tokenizer.bos_token_id
     return bos is not None and tokenizer("")["input_ids"][:1] == [bos]
+
+
+def without_autocast(x: torch.Tensor) -> contextlib.AbstractContextManager:
+    """No mixed precision on the tensor's device.
+
+    ``torch.autocast`` of torch 2.13 knows no meta device. Can go when it does.
+    """
+    return contextlib.nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_mllm.compat import without_autocast
+
 
 class DecoderBlock(nn.Module):
     """Self-attention, cross-attention, feed-forward and a final norm, without positional embedding.
@@ -81,7 +83,7 @@ class DecoderBlock(nn.Module):
         # Variances are differences of large numbers where features are large.
         wide = torch.promote_types(tokens.dtype, torch.float32)
         token, shift = _centred(tokens.to(wide)), _centred(shift.to(wide))
-        with torch.autocast(token.device.type, enabled=False):
+        with without_autocast(token):
             product = (token @ shift.T)[index, :, torch.arange(len(index), device=index.device)]
         variance = (_power(token)[index] + 2 * product + _power(shift)[:, None]) / token.shape[-1]
         scale = (variance + self.norm2.eps).rsqrt().unsqueeze(2)
