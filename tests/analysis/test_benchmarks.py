@@ -175,7 +175,7 @@ def test_a_word_is_a_token():
     # Together they share all but their own 4 + 4 words, colon, [SEG] and two commas.
     assert len(joint[0].ids) == BRANCH_TOKENS + 3 * (4 + 4 + 4)
     assert len({tuple(branch.ids) for branch in alone}) == 4
-    longer = tokenizer.branches("", [style.branch(["the thing number 1 there"])], supervised=False)
+    longer = tokenizer.branches("", [style.branch(["the big thing number 1"])], supervised=False)
     assert len(longer[0].ids) == BRANCH_TOKENS + 2
     assert longer[0].ids[:2] == alone[0].ids[:2]
 
