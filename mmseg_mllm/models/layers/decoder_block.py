@@ -89,11 +89,12 @@ class DecoderBlock(nn.Module):
         scale = (variance + self.norm2.eps).rsqrt().unsqueeze(2)
         weight = self.linear1.weight * self.norm2.weight
         bias = F.linear(self.norm2.bias, self.linear1.weight, self.linear1.bias)
-        hidden = F.linear(token, weight)[index] + F.linear(shift, weight).unsqueeze(1)
-        hidden = F.relu(torch.addcmul(bias, hidden, scale.to(hidden.dtype)))
-        tokens = (token[index] + shift.unsqueeze(1)).mul_(scale)
-        tokens = torch.addcmul(self.norm2.bias, tokens, self.norm2.weight)
-        return self.final_norm(self.norm3(tokens + self.linear2(hidden)))
+        # In place: on CPUs, fresh memory for N maps takes longer than filling it.
+        hidden = F.linear(token, weight)[index]
+        hidden = hidden.add_(F.linear(shift, weight).unsqueeze(1)).mul_(scale).add_(bias).relu_()
+        tokens = token[index].add_(shift.unsqueeze(1)).mul_(scale)
+        tokens = tokens.mul_(self.norm2.weight).add_(self.norm2.bias).add_(self.linear2(hidden))
+        return self.final_norm(self.norm3(tokens))
 
     def _cross(self, tokens: Tensor, memory: Tensor) -> Tensor:
         return _attend(self.cross_attn, tokens, memory)
