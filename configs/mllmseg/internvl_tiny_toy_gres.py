@@ -1,5 +1,7 @@
 # Learns to reject expressions without a target; goes on from the checkpoint of internvl_tiny_toy.py.
 _base_ = "./internvl_tiny_toy.py"
+# The tiny LLM does not learn to look at the image for a verdict; its mask decoder does (docs/evaluation.md).
+model = dict(verdict="mask")
 load_from = "work_dirs/internvl_tiny_toy/iter_650.pth"
 grefcoco = dict(
     type="GRefCOCODataset",
