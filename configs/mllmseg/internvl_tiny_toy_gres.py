@@ -12,9 +12,9 @@ grefcoco = dict(
 train_dataloader = dict(dataset=grefcoco)
 val_dataloader = dict(dataset=grefcoco)
 test_dataloader = dict(dataset=grefcoco)
-train_cfg = dict(max_iters=900, val_interval=900)
+train_cfg = dict(max_iters=400, val_interval=400)
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-2, by_epoch=False, begin=0, end=30),
-    dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=False, begin=30, end=900),
+    dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=False, begin=30, end=400),
 ]
 del grefcoco
