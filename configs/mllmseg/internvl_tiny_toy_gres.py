@@ -1,7 +1,7 @@
 # Learns to reject expressions without a target; goes on from the checkpoint of internvl_tiny_toy.py.
 _base_ = "./internvl_tiny_toy.py"
-# The tiny LLM does not learn to look at the image for a verdict; its mask decoder does (docs/evaluation.md).
-model = dict(verdict="mask")
+# Masks of absent targets tell the queries, and with them the LLM, far more than one token does.
+model = dict(empty_masks=True)
 load_from = "work_dirs/internvl_tiny_toy/iter_650.pth"
 grefcoco = dict(
     type="GRefCOCODataset",
@@ -12,9 +12,9 @@ grefcoco = dict(
 train_dataloader = dict(dataset=grefcoco)
 val_dataloader = dict(dataset=grefcoco)
 test_dataloader = dict(dataset=grefcoco)
-train_cfg = dict(max_iters=400, val_interval=400)
+train_cfg = dict(max_iters=700, val_interval=700)
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-2, by_epoch=False, begin=0, end=30),
-    dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=False, begin=30, end=400),
+    dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=False, begin=30, end=700),
 ]
 del grefcoco

@@ -14,16 +14,12 @@ from torch import Tensor
 
 from mmseg_mllm.boxes import mask_boxes
 from mmseg_mllm.compat import quiet_upstream
-from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout, pack
 from mmseg_mllm.models.checkpoints import check_state_dict
 from mmseg_mllm.models.features import MLLMFeatures, SeenImages, VisionFeatures
 from mmseg_mllm.models.segmentors.protocols import PAPER_PROMPT, Protocol, protocol_of
 from mmseg_mllm.prompts import PromptStyle, prompt_style
 
-VERDICTS = ("token", "mask")
-EMPTY_BELOW = 50
-"""Pixels of the original image that a mask needs; GRES (arXiv 2306.00968) takes smaller ones as empty."""
 MAX_NEW_TOKENS = 128
 """Where a generated answer ends at the latest: it repeats the expression, and those have up to 50 words."""
 
@@ -44,13 +40,8 @@ class MLLMSegmentor(BaseSegmentor):
             and gives the answers.
         max_expressions: Most expressions of an image that pass the LLM together at test, in protocol
             'independent'; more are asked in parts after the image was read once, with the same result.
-        verdict: What says that an expression has no target. 'token': the MLLM, by [REJ]; masks are trained on
-            targets alone. 'mask': a mask of fewer than ``EMPTY_BELOW`` pixels, which is then emptied;
-            expressions without a target are trained to have an empty one. Figures name it.
-
-    Raises:
-        ConfigError: the verdict is unknown, or 'mask' in a protocol that has verdicts of its own ('paper',
-            'generate').
+        empty_masks: Train expressions without a target to have an empty mask, as well as to be answered with
+            [REJ]; otherwise masks are trained on targets alone, as in MLLMSeg.
     """
 
     def __init__(
@@ -62,19 +53,12 @@ class MLLMSegmentor(BaseSegmentor):
         prompt: str = "mllmseg",
         protocol: str = "independent",
         max_expressions: int = 64,
-        verdict: str = "token",
+        empty_masks: bool = False,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
         self.max_expressions = max_expressions
+        self.empty_masks = empty_masks
         self.protocol = protocol_of(protocol)
-        if verdict not in VERDICTS:
-            raise ConfigError(f"unknown verdict {verdict!r}; there are {', '.join(VERDICTS)}")
-        if verdict == "mask" and (self.protocol.paper or self.protocol.generated):
-            raise ConfigError(
-                f"verdict='mask' does not go with protocol {protocol!r}, whose verdicts are tokens; ask with "
-                "protocol 'independent' or 'joint'"
-            )
-        self.verdict = verdict
         self.prompt = prompt_style(prompt)
         self.backbone = MODELS.build(backbone)
         sizes = dict(
@@ -87,16 +71,15 @@ class MLLMSegmentor(BaseSegmentor):
         self.register_load_state_dict_pre_hook(check_state_dict)
 
     def loss(self, inputs: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
-        """Losses of a batch: ``loss_text`` and the head's losses on the masks of targets (see ``verdict``).
+        """Losses of a batch: ``loss_text``, and the head's losses on masks (see ``empty_masks``).
 
         Args:
             inputs: (B, 3, H, W) float, normalised.
             data_samples: B samples with ``expressions``, ``ann_ids`` and ``gt_instances.masks`` (K, H, W).
         """
-        every = self.verdict == "mask"
-        keep = [every or bool(ids) for sample in data_samples for ids in sample.ann_ids]
-        features, logits = self._run(inputs, data_samples, supervised=True, keep=keep)
-        masks = torch.cat([sample.gt_instances.masks for sample in data_samples])[keep]
+        drawn = [self.empty_masks or bool(ids) for sample in data_samples for ids in sample.ann_ids]
+        features, logits = self._run(inputs, data_samples, supervised=True, keep=drawn)
+        masks = torch.cat([sample.gt_instances.masks for sample in data_samples])[drawn]
         return dict(loss_text=features.loss_text, **self.decode_head.mask_loss(logits, masks))
 
     @torch.no_grad()
@@ -110,8 +93,7 @@ class MLLMSegmentor(BaseSegmentor):
         float32, those; ``bboxes`` (K, 4) float32 xyxy around probabilities above 0.5, maxima inclusive, zeros
         for none; ``scores`` (K,) float32, log p([SEG]) - log p([REJ]); ``rejected`` (K,) bool, the model
         holds that there is no target: score below 0, in protocol 'paper' [REJ] likelier than all other
-        tokens, in 'generate' no [SEG] written (the mask is then empty); with verdict 'mask' where it was too
-        small, and was emptied.
+        tokens, in 'generate' no [SEG] written (the mask is then empty).
         """
         most = max(len(sample.expressions) for sample in data_samples)
         if self.protocol.name == "independent" and most > self.max_expressions:
@@ -134,7 +116,7 @@ class MLLMSegmentor(BaseSegmentor):
                 kept.append(sample.pred_instances)
         for sample, kept in zip(data_samples, found, strict=True):
             sample.pred_instances = InstanceData.cat([part for part in kept if len(part)] or kept[:1])
-            sample.set_metainfo(dict(protocol=self._says(self.protocol)))
+            sample.set_metainfo(dict(protocol=self.protocol.says))
         return list(data_samples)
 
     @torch.no_grad()
@@ -162,13 +144,9 @@ class MLLMSegmentor(BaseSegmentor):
             logits = self.decode_head.decode(seen.encoded, features.queries, features.image_index)
         return self._answered(features, logits, data_samples, protocol=protocol_of("independent"))
 
+    @staticmethod
     def _answered(
-        self,
-        features: MLLMFeatures,
-        logits: Tensor,
-        data_samples: Sequence[SegDataSample],
-        *,
-        protocol: Protocol,
+        features: MLLMFeatures, logits: Tensor, data_samples: Sequence[SegDataSample], *, protocol: Protocol
     ) -> list[SegDataSample]:
         """Add ``pred_instances`` and ``protocol`` to the samples, as :meth:`predict` says."""
         rejected = features.rejected if protocol.paper or protocol.generated else None
@@ -177,9 +155,7 @@ class MLLMSegmentor(BaseSegmentor):
             chosen = features.image_index == i
             resized, scores = _resized(probabilities[chosen], sample.ori_shape), features.target_score[chosen]
             verdicts = scores < 0 if rejected is None else rejected[chosen]
-            if self.verdict == "mask":
-                verdicts = (resized >= 0.5).sum(dim=(1, 2)) < EMPTY_BELOW
-            if protocol.generated or self.verdict == "mask":
+            if protocol.generated:
                 resized = resized.masked_fill(verdicts[:, None, None], 0.0)
             sample.pred_instances = InstanceData(
                 masks=resized >= 0.5,
@@ -188,13 +164,8 @@ class MLLMSegmentor(BaseSegmentor):
                 scores=scores,
                 rejected=verdicts,
             )
-            sample.set_metainfo(dict(protocol=self._says(protocol)))
+            sample.set_metainfo(dict(protocol=protocol.says))
         return list(data_samples)
-
-    def _says(self, protocol: Protocol) -> str:
-        if self.verdict == "token":
-            return protocol.says
-        return f"{protocol.says}, no target: mask below {EMPTY_BELOW} px"
 
     def _forward(self, inputs: Tensor, data_samples: Sequence[SegDataSample] | None = None) -> Tensor:
         """Mask logits (N, 1, H, W) of all expressions in order."""
