@@ -24,7 +24,8 @@ def read_rgb(path: str | Path) -> np.ndarray:
         DataError: the file is missing, above the bounds (see ``limits``), or can't be decoded.
     """
     with _opened(path) as image:
-        return np.array(image.convert("RGB"))
+        # Converting copies, even from RGB.
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

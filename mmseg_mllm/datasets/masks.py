@@ -37,7 +37,7 @@ def union_mask(
     for ann_id, segmentation in segmentations.items():
         place = f"{where}, annotation {ann_id}" if where else f"annotation {ann_id}"
         rles += _rles(segmentation, height=height, width=width, place=place)
-    return coco_mask.decode(coco_mask.merge(rles)).astype(bool) if rles else np.zeros((height, width), bool)
+    return coco_mask.decode(coco_mask.merge(rles)).view(bool) if rles else np.zeros((height, width), bool)
 
 
 def mask_area(segmentation: list | dict | None, *, height: int, width: int, where: str = "") -> int:

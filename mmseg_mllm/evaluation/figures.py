@@ -1,62 +1,48 @@
-"""Figures in percent from counts. Integers and exact sums: the order of images changes no digit."""
+"""Figures in percent from sums. Integers and exact sums: the order of images changes no digit."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
-from math import fsum
+from fractions import Fraction
 
-from mmseg_mllm.evaluation.counts import ExpressionCounts, ImageCounts
-
-THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+from mmseg_mllm.evaluation.sums import THRESHOLDS, Overlaps, Sums
 
 
-def res_figures(images: Sequence[ImageCounts]) -> dict[str, float]:
-    """Referring segmentation; verdicts play no part."""
-    expressions = flat(images)
+def res_figures(sums: Sums) -> dict[str, float]:
+    """Referring segmentation; verdicts play no part. Every expression must have a target."""
     return {
-        "cIoU": _ciou(expressions),
-        "mIoU": 100 * _mean([e.iou for e in expressions]),
-        "gIoU per image": 100 * _mean([_mean([e.iou for e in image.expressions]) for image in images]),
-        **_precisions(expressions),
+        "cIoU": _ciou(sums.targets),
+        "mIoU": _mean(sums.targets.iou, sums.targets.number),
+        "gIoU per image": _mean(sums.image_iou, sums.images),
+        **_precisions(sums.targets),
     }
 
 
-def rec_figures(images: Sequence[ImageCounts]) -> dict[str, float]:
+def rec_figures(sums: Sums) -> dict[str, float]:
     """Referring comprehension: the boxes of the masks. Every expression must have a box IoU."""
-    ious = [e.box_iou for e in flat(images)]
-    return {"Acc@0.5": percent(sum(iou > 0.5 for iou in ious), len(ious)), "mean box IoU": 100 * _mean(ious)}
+    return {
+        "Acc@0.5": percent(sums.boxes_above_half, sums.boxes),
+        "mean box IoU": _mean(sums.box_iou, sums.boxes),
+    }
 
 
-def gres_figures(images: Sequence[ImageCounts], *, strict: bool) -> dict[str, float]:
+def gres_figures(sums: Sums, *, strict: bool) -> dict[str, float]:
     """Generalised referring segmentation.
 
     Args:
-        images: Counts of images.
+        sums: Of images.
         strict: A wrongly rejected target has no mask; otherwise the mask counts that was drawn all the same.
     """
-    expressions = flat(images)
-    targets = [e for e in expressions if e.has_target]
-    if strict:
-        targets = [replace(e, intersection=0, predicted=0) if e.rejected else e for e in targets]
-    without = [e for e in expressions if not e.has_target]
-    made_up = [e for e in without if not e.rejected]
+    targets = sums.kept_targets if strict else sums.targets
     return {
-        "gIoU": 100 * _mean([*(e.iou for e in targets), *(float(e.rejected) for e in without)]),
-        "cIoU": _ciou([*targets, *made_up]),
-        "N-acc": percent(sum(e.rejected for e in without), len(without)),
-        "T-acc": percent(sum(not e.rejected for e in targets), len(targets)),
+        "gIoU": _mean(targets.iou + sums.rejected_without_target, sums.expressions),
+        "cIoU": _ciou(targets + sums.made_up),
+        "N-acc": percent(sums.rejected_without_target, sums.without_target),
+        "T-acc": percent(targets.number - sums.rejected_targets, targets.number),
         **_precisions(targets),
     }
 
 
-def rotated_figure(images: Iterable[ImageCounts]) -> dict[str, float]:
+def rotated_figure(sums: Sums) -> dict[str, float]:
     """The control: masks against the target of the next object."""
-    sums = [(image.rotated_intersection, image.rotated_union) for image in images]
-    return {"cIoU rotated": percent(sum(i for i, _ in sums), sum(u for _, u in sums))}
-
-
-def flat(images: Iterable[ImageCounts]) -> list[ExpressionCounts]:
-    """The expressions of all images."""
-    return [expression for image in images for expression in image.expressions]
+    return {"cIoU rotated": percent(sums.rotated_intersection, sums.rotated_union)}
 
 
 def percent(part: int, whole: int) -> float:
@@ -64,14 +50,14 @@ def percent(part: int, whole: int) -> float:
     return 100 * part / whole if whole else float("nan")
 
 
-def _ciou(expressions: Sequence[ExpressionCounts]) -> float:
-    return percent(sum(e.intersection for e in expressions), sum(e.union for e in expressions))
+def _ciou(overlaps: Overlaps) -> float:
+    return percent(overlaps.intersection, overlaps.union)
 
 
-def _precisions(expressions: Collection[ExpressionCounts]) -> dict[str, float]:
-    ious = [e.iou for e in expressions]
-    return {f"Pr@{x}": percent(sum(iou > x for iou in ious), len(ious)) for x in THRESHOLDS}
+def _precisions(overlaps: Overlaps) -> dict[str, float]:
+    return {f"Pr@{x}": percent(overlaps.above[x], overlaps.number) for x in THRESHOLDS}
 
 
-def _mean(values: Collection[float]) -> float:
-    return fsum(values) / len(values) if values else float("nan")
+def _mean(total: Fraction, number: int) -> float:
+    """Mean of shares of 1, in percent; NaN of nothing."""
+    return 100 * (float(total) / number) if number else float("nan")

@@ -12,7 +12,8 @@ from rich.table import Table
 from mmseg_mllm.datasets.json_file import read_json
 from mmseg_mllm.errors import DataError
 from mmseg_mllm.evaluation.counts import ExpressionCounts, ImageCounts
-from mmseg_mllm.evaluation.figures import flat, gres_figures, res_figures
+from mmseg_mllm.evaluation.figures import gres_figures, res_figures
+from mmseg_mllm.evaluation.sums import Sums
 
 SIZES = {"small (< 32² px)": 32**2, "medium (< 96² px)": 96**2, "large": float("inf")}
 """COCO's sizes of objects, and the pixels that each stays below."""
@@ -82,7 +83,8 @@ def group_tables(images: Iterable[GroupedImage], *, by: str, rejection: str) -> 
 def _table(images: Sequence[GroupedImage], *, by: str, rejection: str) -> Table:
     first = images[0].counts
     title = f"{first.dataset} {first.split} by {by} of the target in percent, protocol: {first.protocol}"
-    if all(e.has_target for e in flat(image.counts for image in images)):
+    every = _sum(image.counts for image in images)
+    if not every.without_target:
         names, figures_of = RES_FIGURES, res_figures
     else:
         names, figures_of = GRES_FIGURES, partial(gres_figures, strict=rejection == "strict")
@@ -93,24 +95,23 @@ def _table(images: Sequence[GroupedImage], *, by: str, rejection: str) -> Table:
         result.add_column(name, justify="right")
     sizes = Counter(group for image in images for group in image.groups)
     for group in sorted(sizes, key=partial(_rank, sizes)):
-        result.add_row(group, *_cells(_only(images, group), figures_of, names))
+        result.add_row(group, *_cells(_sum(_only(images, group)), figures_of, names))
     result.add_section()
-    result.add_row("all", *_cells([image.counts for image in images], figures_of, names))
+    result.add_row("all", *_cells(every, figures_of, names))
     return result
 
 
-def _cells(
-    images: Sequence[ImageCounts],
-    figures_of: Callable[[Sequence[ImageCounts]], dict[str, float]],
-    names: Sequence[str],
-) -> list[str]:
+def _cells(sums: Sums, figures_of: Callable[[Sums], dict[str, float]], names: Sequence[str]) -> list[str]:
     """Numbers of images and expressions, and figures; '-' where there is nothing to measure."""
-    figures = figures_of(images)
-    counts = (len(images), len(flat(images)))
+    figures = figures_of(sums)
     return [
-        *(f"{count:,}" for count in counts),
+        *(f"{count:,}" for count in (sums.images, sums.expressions)),
         *("-" if isnan(figures[name]) else f"{figures[name]:.2f}" for name in names),
     ]
+
+
+def _sum(images: Iterable[ImageCounts]) -> Sums:
+    return sum(map(Sums.of, images), Sums())
 
 
 def _only(images: Sequence[GroupedImage], group: str) -> list[ImageCounts]:

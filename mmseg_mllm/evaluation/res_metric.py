@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 
+from mmengine.dist import all_gather_object
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.evaluation.counts import ImageCounts, count_image
-from mmseg_mllm.evaluation.figures import flat, gres_figures, rec_figures, res_figures, rotated_figure
+from mmseg_mllm.evaluation.figures import gres_figures, rec_figures, res_figures, rotated_figure
 from mmseg_mllm.evaluation.report import ResultRow, table_text
+from mmseg_mllm.evaluation.sums import Sums
+from mmseg_mllm.evaluation.tally import Group, Tally, merged
 
 REJECTIONS = ("paper", "strict")
 
@@ -33,8 +36,9 @@ class RESMetric(BaseMetric):
     unions; N-acc, the share of expressions without a target that were rejected; T-acc, the share of
     expressions with a target that were not; Pr@X over expressions with a target.
 
-    Sums are of whole pixels or exact, so any number of processes gives the same figures, and samples that a
-    sampler adds to even out processes are not counted.
+    Only sums are kept, so memory does not grow with the test set. They are of whole pixels or exact, so any
+    number of processes gives the same figures. Images that mmengine's ``DefaultSampler`` adds to even out
+    processes are not counted; the test dataloader needs that sampler.
 
     Args:
         rotate_expressions: Also score each expression's mask against the target of the next object of its
@@ -51,27 +55,41 @@ class RESMetric(BaseMetric):
     default_prefix = ""
 
     def __init__(self, *, rotate_expressions: bool = False, rejection: str = "paper") -> None:
-        # 'gpu' gathers through the process group, on gloo too, and needs no file system in common.
-        super().__init__(collect_device="gpu")
+        super().__init__()
         if rejection not in REJECTIONS:
             raise ConfigError(f"unknown rejection {rejection!r}; there are {', '.join(REJECTIONS)}")
         self.rotate_expressions = rotate_expressions
         self.rejection = rejection
         self.rows: list[ResultRow] = []
+        self.tally = Tally()
 
     def process(self, data_batch: dict | None, data_samples: Sequence[dict]) -> None:
         """Count each image; see :func:`count_image` for what a sample holds."""
-        self.results += [count_image(sample, rotate=self.rotate_expressions) for sample in data_samples]
+        for sample in data_samples:
+            self.add(count_image(sample, rotate=self.rotate_expressions))
 
-    def compute_metrics(self, results: list[ImageCounts]) -> dict[str, float]:
+    def add(self, image: ImageCounts) -> None:
+        """Add an image that was counted."""
+        self.tally.add(image)
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Figures of what all processes were given, and a new start.
+
+        Args:
+            size: Images of the test set.
+
+        Raises:
+            ConfigError: the images were not dealt out as ``DefaultSampler`` does.
+        """
+        tallies, self.tally = all_gather_object(self.tally), Tally()
+        return self.compute_metrics(merged(tallies, size=size))
+
+    def compute_metrics(self, results: dict[Group, Sums]) -> dict[str, float]:
         """Figures and counts by ``dataset/split/name``; ``self.rows`` keeps them for a report.
 
         Names are plain for RES ('cIoU') and start with the task for others ('REC Acc@0.5', 'GRES gIoU').
         """
-        groups: dict[tuple[str, str, str], list[ImageCounts]] = {}
-        for image in results:
-            groups.setdefault((image.dataset, image.split, image.protocol), []).append(image)
-        self.rows = [row for images in groups.values() for row in self._rows(images)]
+        self.rows = [row for group, sums in results.items() for row in self._rows(group, sums)]
         print_log(f"\n{table_text(self.rows)}", logger="current")
         return {
             f"{row.dataset}/{row.split}/{'' if row.task == 'RES' else f'{row.task} '}{name}": value
@@ -79,26 +97,20 @@ class RESMetric(BaseMetric):
             for name, value in {**row.figures, **row.counts}.items()
         }
 
-    def _rows(self, images: list[ImageCounts]) -> list[ResultRow]:
+    def _rows(self, group: Group, sums: Sums) -> list[ResultRow]:
         """Rows of one dataset split that was asked in one way."""
-        expressions = flat(images)
-        counts = dict(
-            images=len(images),
-            objects=sum(image.objects for image in images),
-            expressions=len(expressions),
-        )
-        names = dict(dataset=images[0].dataset, split=images[0].split)
-        protocol = images[0].protocol
-        control = rotated_figure(images) if self.rotate_expressions else {}
-        without_target = sum(not e.has_target for e in expressions)
-        if without_target:
-            figures = gres_figures(images, strict=self.rejection == "strict") | control
+        dataset, split, protocol = group
+        names = dict(dataset=dataset, split=split)
+        counts = dict(images=sums.images, objects=sums.objects, expressions=sums.expressions)
+        control = rotated_figure(sums) if self.rotate_expressions else {}
+        if sums.without_target:
+            figures = gres_figures(sums, strict=self.rejection == "strict") | control
             protocol += f", rejection: {self.rejection}"
-            counts["no target"] = without_target
+            counts["no target"] = sums.without_target
             return [ResultRow(task="GRES", **names, protocol=protocol, counts=counts, figures=figures)]
-        figures = res_figures(images) | control
+        figures = res_figures(sums) | control
         rows = [ResultRow(task="RES", **names, protocol=protocol, counts=counts, figures=figures)]
-        if all(e.box_iou is not None for e in expressions):
-            figures = rec_figures(images)
+        if sums.boxes == sums.expressions:
+            figures = rec_figures(sums)
             rows.append(ResultRow(task="REC", **names, protocol=protocol, counts=counts, figures=figures))
         return rows

@@ -14,6 +14,7 @@ _SIZE_RATE = 0.25  # sentences that give the size although it is not needed
 _SIDE_RATE = 0.3  # corner objects called by one of their sides
 _DROP_RATE = 0.05  # sentences that leave out colour, shape or place
 _PAIR_RATE = 0.4  # several-target expressions of the form "A and B"
+_ABSENT_COLOUR_RATE = 0.8  # expressions without a target whose colour nothing has; the others are near misses
 # What a several-target expression names, and how often that form is tried first.
 _GROUP_FORMS = (
     ("colour",),
@@ -71,17 +72,23 @@ def grefcoco_expressions(*, scene: Scene, rng: np.random.Generator) -> tuple[Exp
 def _single_predicate(*, scene: Scene, target: int, rng: np.random.Generator) -> Predicate:
     entry = scene.objects[target]
     exact = Predicate(colour=entry.colour, shape=entry.shape, place=place_of(cell=entry.cell))
+    wanted = _varied(exact=exact, size=entry.size, rng=rng)
+    # The last one is unique in every scene: layouts with confusable objects are not sampled.
+    ladder = (wanted, exact, replace(exact, size=entry.size))
+    return next(predicate for predicate in ladder if predicate.matches(scene) == (target,))
+
+
+def _varied(*, exact: Predicate, size: str, rng: np.random.Generator) -> Predicate:
+    """A description of colour, shape and place, said with a little more or less."""
     wanted = exact
     sides = wanted.place.split()
     if len(sides) == 2 and rng.random() < _SIDE_RATE:
         wanted = replace(wanted, place=sides[int(rng.integers(2))])
     if rng.random() < _SIZE_RATE:
-        wanted = replace(wanted, size=entry.size)
+        wanted = replace(wanted, size=size)
     if rng.random() < _DROP_RATE:
         wanted = replace(wanted, **{("colour", "shape", "place")[int(rng.integers(3))]: None})
-    # The last one is unique in every scene: layouts with confusable objects are not sampled.
-    ladder = (wanted, exact, replace(exact, size=entry.size))
-    return next(predicate for predicate in ladder if predicate.matches(scene) == (target,))
+    return wanted
 
 
 def _several(*, scene: Scene, rng: np.random.Generator) -> Expression:
@@ -112,13 +119,21 @@ def _groups(*, scene: Scene, form: tuple[str, ...]) -> list[Predicate]:
 
 
 def _none(*, scene: Scene, rng: np.random.Generator) -> Expression:
-    """A near miss: some object's description with one word changed, so that it is true of none."""
+    """Some object's description, changed so that it is true of none; worded as those with a target are."""
     pairs = HELD_OUT_SORTED if scene.split == "testB" else ORDINARY
+    there = {entry.colour for entry in scene.objects}
+    absent = [pair for pair in pairs if pair[0] not in there]
+    far = rng.random() < _ABSENT_COLOUR_RATE
     while True:
         entry = scene.objects[int(rng.integers(len(scene.objects)))]
         exact = Predicate(colour=entry.colour, shape=entry.shape, place=place_of(cell=entry.cell))
-        name = ("colour", "shape", "place")[int(rng.integers(3))]
-        words = _ATTRIBUTE_WORDS[name]
-        predicate = replace(exact, **{name: words[int(rng.integers(len(words)))]})
-        if (predicate.colour, predicate.shape) in pairs and not predicate.matches(scene):
+        if far:
+            colour, shape = absent[int(rng.integers(len(absent)))]
+            exact = replace(exact, colour=colour, shape=shape)
+        else:
+            name = ("colour", "shape", "place")[int(rng.integers(3))]
+            words = _ATTRIBUTE_WORDS[name]
+            exact = replace(exact, **{name: words[int(rng.integers(len(words)))]})
+        predicate = _varied(exact=exact, size=entry.size, rng=rng)
+        if (exact.colour, exact.shape) in pairs and not predicate.matches(scene):
             return Expression(targets=(), sentences=(single_phrase(predicate=predicate, rng=rng),))

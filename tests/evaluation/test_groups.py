@@ -18,6 +18,7 @@ from mmseg_mllm.evaluation.groups import (
     group_tables,
     size_groups,
 )
+from mmseg_mllm.evaluation.sums import Sums
 
 SMALL, MEDIUM, LARGE = SIZES
 NAMES = {1: "person", 7: "dog"}
@@ -84,7 +85,7 @@ def test_a_table_has_the_figures_of_its_groups_and_of_all():
         "100.00",
     ]
     assert medium[:4] == [MEDIUM, "2", "2", f"{100 * 6980 / 7000:.2f}"]
-    figures = res_figures(images[:2])
+    figures = res_figures(Sums.of(images[0]) + Sums.of(images[1]))
     assert every == ["all", "2", "5", *(f"{figures[name]:.2f}" for name in head[3:])]
     assert [row[0] for row in rows(test_a)] == ["size", SMALL, "all"]
 
@@ -110,5 +111,5 @@ def test_a_split_with_missing_targets_has_figures_of_gres(rejection):
     assert medium == [MEDIUM, "1", "1", "99.50", "99.50", "-", "100.00", "100.00"]
     # The predicted masks are empty, and so are both unions.
     assert none == [NO_TARGET, "1", "2", "50.00", "-", "50.00", "-", "-"]
-    figures = gres_figures([counts], strict=rejection == "strict")
+    figures = gres_figures(Sums.of(counts), strict=rejection == "strict")
     assert every == ["all", "1", "4", *(f"{figures[name]:.2f}" for name in head[3:])]

@@ -1,5 +1,6 @@
 import math
 import multiprocessing
+import pickle
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from helpers.metric_processes import evaluate_in_process, mixed_samples, random_
 from helpers.metric_samples import row, sample_of, scores
 from pycocotools import mask as coco_mask
 
+from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.evaluation import RESMetric
 from mmseg_mllm.evaluation.report import table_text
 
@@ -139,10 +141,22 @@ def test_rotated_control_leaves_out_images_with_one_target():
     assert "refcoco/val/cIoU rotated" not in scores(THREE_OBJECTS)
 
 
-def test_samples_that_even_out_processes_are_not_counted(samples):
-    own = [sample for sample in samples if sample["dataset"] == "refcoco+"]
-    assert scores(*own, *own[:2], size=len(own)) == scores(*own)
-    assert scores(*own, *own[:2]) != scores(*own)
+def test_state_does_not_grow_with_the_test_set(samples):
+    metric, sizes = RESMetric(), []
+    for _ in range(3):
+        for _ in range(50):
+            metric.process(None, samples)
+        sizes.append(len(pickle.dumps(metric.tally)))
+    # Integers get a digit longer.
+    assert sizes[2] < sizes[0] + 50 < 3000
+    assert metric.evaluate(150 * len(samples))["refcoco/val/expressions"] > 5000
+
+
+def test_images_dealt_out_otherwise_are_refused(samples):
+    metric = RESMetric()
+    metric.process(None, [*samples, samples[0]])
+    with pytest.raises(ConfigError, match=r"process 1 of 1 was given \d+ images .*DefaultSampler"):
+        metric.evaluate(len(samples))
 
 
 def test_batches_and_repeated_evaluation_change_nothing(samples):

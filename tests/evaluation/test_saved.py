@@ -15,7 +15,7 @@ def figures(samples, **arguments) -> dict[str, str]:
     metric = RESMetric(**arguments)
     for sample in samples:
         metric.process(None, [sample])
-    return {name: repr(value) for name, value in metric.evaluate(len(metric.results)).items()}
+    return {name: repr(value) for name, value in metric.evaluate(metric.tally.seen).items()}
 
 
 @pytest.mark.parametrize("arguments", [{}, dict(rejection="strict"), dict(rotate_expressions=True)])

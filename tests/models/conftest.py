@@ -10,9 +10,9 @@ import mmseg_mllm  # noqa: F401
 
 @pytest.fixture
 def build_segmentor() -> Callable:
-    def build(*, protocol: str = "independent", **backbone):
+    def build(*, protocol: str = "independent", empty_masks: bool = False, **backbone):
         torch.manual_seed(0)
-        segmentor = MODELS.build(dict(tiny_config(**backbone), protocol=protocol))
+        segmentor = MODELS.build(dict(tiny_config(**backbone), protocol=protocol, empty_masks=empty_masks))
         return segmentor.eval()
 
     return build

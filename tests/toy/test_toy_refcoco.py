@@ -18,6 +18,7 @@ from pycocotools import mask as coco_mask
 import mmseg_mllm.toy.dataset as toy_dataset
 from mmseg_mllm.errors import ConfigError, DataError
 from mmseg_mllm.toy import sample_scene, write_toy_refcoco
+from mmseg_mllm.toy.expressions import grefcoco_expressions
 from mmseg_mllm.toy.polygons import mask_to_polygons
 from mmseg_mllm.toy.vocabulary import COLOURS, HELD_OUT, SHAPES
 
@@ -270,6 +271,21 @@ def test_grefs_have_one_several_and_no_target_in_every_split(toy):
         assert ref["no_target"] == (not found)
         assert ref["ann_id"] == (sorted(found) or [-1])
         assert ref["category_id"] == ([toy.anns[ann_id]["category_id"] for ann_id in sorted(found)] or [-1])
+
+
+def test_absent_targets_are_worded_as_others_and_most_have_a_colour_that_nothing_has():
+    sized, far = {"one": 0, "none": 0}, 0
+    for index in range(300):
+        scene = sample_scene(seed=SEED, split="val", index=index)
+        rng = np.random.default_rng(index)
+        one, _, none = (expression.sentences[0] for expression in grefcoco_expressions(scene=scene, rng=rng))
+        colours, _, sizes, _ = said(none)
+        far += bool(colours) and not colours & {entry.colour for entry in scene.objects}
+        sized["none"] += bool(sizes)
+        sized["one"] += bool(said(one)[2])
+    # Four in five, some that leave the colour out excepted, and some near misses of colour.
+    assert 0.75 < far / 300 < 0.95
+    assert all(0.17 < count / 300 < 0.35 for count in sized.values())
 
 
 def test_a_finished_set_is_kept_and_never_replaced(toy):

@@ -17,6 +17,7 @@ from mmseg_mllm.engine.cli import config_parser
 from mmseg_mllm.engine.config import load_config, test_datasets
 from mmseg_mllm.engine.runner import run_tool
 from mmseg_mllm.evaluation.configured import configured_metrics, is_res_metric
+from mmseg_mllm.evaluation.counts import count_image
 from mmseg_mllm.evaluation.groups import (
     GroupedImage,
     category_groups,
@@ -69,8 +70,8 @@ def main() -> None:
         transient=True,
         disable=not console.is_terminal,
     ):
-        metric.process(None, [sample])
-        counts = metric.results[-1]
+        counts = count_image(sample, rotate=metric.rotate_expressions)
+        metric.add(counts)
         if args.by == "category":
             grouped.append(
                 GroupedImage(counts=counts, groups=category_groups(sample, names[sample["dataset"]]))

@@ -45,6 +45,8 @@ class MLLMSegmentor(BaseSegmentor):
         detail_backbone: Config of a backbone of mmseg or mmpretrain that sees the image too, once. One of its
             maps is put beside the vision tower's as the mask decoder's detail map, which has its size then.
         detail_index: Which of its outputs that is.
+        empty_masks: Train expressions without a target to have an empty mask, as well as to be answered with
+            [REJ]; otherwise masks are trained on targets alone, as in MLLMSeg.
     """
 
     def __init__(
@@ -58,9 +60,11 @@ class MLLMSegmentor(BaseSegmentor):
         max_expressions: int = 64,
         detail_backbone: dict | None = None,
         detail_index: int = -1,
+        empty_masks: bool = False,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
         self.max_expressions = max_expressions
+        self.empty_masks = empty_masks
         self.protocol = protocol_of(protocol)
         self.prompt = prompt_style(prompt)
         self.backbone = MODELS.build(backbone)
@@ -83,7 +87,7 @@ class MLLMSegmentor(BaseSegmentor):
         self.register_load_state_dict_pre_hook(check_state_dict)
 
     def loss(self, inputs: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
-        """Losses of a batch: ``loss_text`` and the head's losses on the masks of targets.
+        """Losses of a batch: ``loss_text``, and the head's losses on masks (see ``empty_masks``).
 
         Args:
             inputs: (B, 3, H, W) float, normalised.
@@ -91,9 +95,9 @@ class MLLMSegmentor(BaseSegmentor):
         """
         features = self.extract_feat(inputs, data_samples, supervised=True)
         masks = torch.cat([sample.gt_instances.masks for sample in data_samples])
-        has_target = [bool(ids) for sample in data_samples for ids in sample.ann_ids]
+        drawn = [self.empty_masks or bool(ids) for sample in data_samples for ids in sample.ann_ids]
         # As numbers: a mask of bools would make the CPU wait for the device.
-        chosen = torch.tensor([n for n, target in enumerate(has_target) if target], dtype=torch.long)
+        chosen = torch.tensor([n for n, is_drawn in enumerate(drawn) if is_drawn], dtype=torch.long)
         chosen = chosen.to(features.queries.device)
         with self.backbone.autocast():
             encoded = self.decode_head.encode(features.detail, features.semantic)

@@ -126,6 +126,24 @@ def test_a_batch_without_any_target_trains(build_segmentor, images):
     sum(losses.values()).backward()
 
 
+def test_absent_targets_can_be_trained_to_have_an_empty_mask(build_segmentor, images, monkeypatch):
+    monkeypatch.setattr("random.choice", lambda options: options[0])
+    samples = make_samples(EXPRESSIONS, has_target=[[True, False, True], [False, False]])
+    for sample in samples:
+        sample.gt_instances.masks[[not ids for ids in sample.ann_ids]] = False
+    segmentor = build_segmentor(empty_masks=True)
+    losses = segmentor(images, samples, mode="loss")
+    features = segmentor.extract_feat(images, samples, supervised=True)
+    encoded = segmentor.decode_head.encode(features.detail, features.semantic)
+    logits = segmentor.decode_head.decode(encoded, features.queries, features.image_index)
+    masks = torch.cat([sample.gt_instances.masks for sample in samples])
+    for name, value in segmentor.decode_head.mask_loss(logits, masks).items():
+        torch.testing.assert_close(losses[name], value)
+    targets_only = build_segmentor()(images, samples, mode="loss")
+    torch.testing.assert_close(losses["loss_text"], targets_only["loss_text"])
+    assert losses["loss_dice"] > targets_only["loss_dice"] + 0.05
+
+
 def test_unknown_protocol_and_prompt_are_refused(build_segmentor):
     with pytest.raises(ConfigError, match=r"unknown protocol 'all'.*independent, joint, paper, generate"):
         build_segmentor(protocol="all")

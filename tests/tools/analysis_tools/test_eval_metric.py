@@ -44,7 +44,7 @@ def figures_of(path: Path, root: Path, *options: str, **arguments) -> dict[str, 
     metric = RESMetric(**arguments)
     for sample in saved_samples(datasets, read_predictions(path)):
         metric.process(None, [sample])
-    return metric.evaluate(len(metric.results))
+    return metric.evaluate(metric.tally.seen)
 
 
 @pytest.fixture(scope="session")
