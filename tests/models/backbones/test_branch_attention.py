@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel, LlamaConfig, Qwen2Config
 
 from mmseg_mllm.models.backbones.branch_attention import use_branch_attention
@@ -73,23 +74,28 @@ def test_without_a_grid_it_is_sdpa():
     torch.testing.assert_close(*out)
 
 
+def flops(branches):
+    """Of a forward pass over images with these branches."""
+    layout = pack(prefix=[1, IMAGE, 2], branches=branches, image_token_id=IMAGE).to("meta")
+    with torch.device("meta"):
+        model = make_model("qwen2", "branches")
+    with FlopCounterMode(display=False) as counter:
+        model(
+            inputs_embeds=model.embed_tokens(layout.input_ids)[None],
+            position_ids=layout.position_ids[None],
+            attention_mask=layout.grid.mask(),
+            grid=layout.grid,
+        )
+    return counter.get_total_flops()
+
+
 def test_work_grows_with_the_branches_and_not_with_their_square():
-    from torch.utils.flop_counter import FlopCounterMode
+    one = [branch(5, 6)]
+    further = flops([one * 2]) - flops([one])
+    assert further > 0
+    assert flops([one * 64]) - flops([one]) == 63 * further
 
-    def flops(n):
-        layout = pack(prefix=[1, IMAGE, 2], branches=[[branch(5, 6)] * n], image_token_id=IMAGE)
-        with torch.device("meta"):
-            model = make_model("qwen2", "branches")
-        layout = layout.to("meta")
-        with FlopCounterMode(display=False) as counter:
-            model(
-                inputs_embeds=model.embed_tokens(layout.input_ids)[None],
-                position_ids=layout.position_ids[None],
-                attention_mask=layout.grid.mask(),
-                grid=layout.grid,
-            )
-        return counter.get_total_flops()
 
-    one = flops(2) - flops(1)
-    assert one > 0
-    assert flops(64) - flops(1) == 63 * one
+def test_images_with_few_branches_pay_for_theirs_alone():
+    many, few = [branch(5, 6)] * 9, [branch(17, 6)]
+    assert flops([many, few, []]) == flops([many]) + flops([few]) + flops([[]])
