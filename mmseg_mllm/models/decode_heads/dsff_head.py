@@ -1,46 +1,74 @@
-"""The mask decoder: a fused feature map and query vectors in, one mask per query out."""
+"""The mask decoder: a fused feature map and query vectors in; a mask per query, or logits per class, out."""
 
 import os
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn import build_norm_layer
+from mmcv.cnn import ConvModule, build_norm_layer
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmseg_mllm.compat import pixel_shuffle
 from mmseg_mllm.errors import CheckpointError, ConfigError
 from mmseg_mllm.models.checkpoints import check_state_dict
-from mmseg_mllm.models.layers import DecoderBlock, FeatureFusion
+from mmseg_mllm.models.decode_heads.input_checks import check_arguments, check_labels, check_maps
+from mmseg_mllm.models.layers import DecoderBlock, FeatureFusion, pooled_tokens, to_map, to_tokens
 from mmseg_mllm.models.model_folder import read_tensors
+
+MASK_DEFAULTS = dict(
+    num_classes=1,
+    threshold=0.5,
+    dropout_ratio=0,
+    init_cfg=None,
+    loss_decode=(
+        dict(type="CrossEntropyLoss", use_sigmoid=True, loss_name="loss_bce"),
+        dict(type="DiceLoss", naive_dice=True, eps=1.0, ignore_index=None, loss_name="loss_dice"),
+    ),
+)
+"""Arguments of ``BaseDecodeHead`` for queries from outside; for classes its own defaults hold."""
 
 
 @MODELS.register_module()
 class DSFFHead(BaseDecodeHead):
     """DSFF mask decoder of MLLMSeg (Fig. 3, Eq. 5 to 13, arXiv 2508.04107).
 
-    ``encode`` depends on the image only, ``decode`` on the expressions. In a referring segmentor the
-    queries come from the LLM. In an ordinary ``EncoderDecoder`` the head owns one learned query per class
-    and picks the detail and the semantic map from the backbone's outputs by ``in_index``.
+    It has two uses. With ``num_classes`` it is the decode head of an ordinary ``EncoderDecoder``: it picks a
+    detail and a semantic map from the backbone's outputs by ``in_index``, owns one learned query per class,
+    and gives the classes' logits at the detail map's size. All queries are the memory of one
+    cross-attention, so that many classes cost little more than few. Losses, sampler, resizing and prediction
+    are those of mmseg's ``BaseDecodeHead``.
+
+    Without ``num_classes`` the queries come from outside, from the LLM of a referring segmentor, and each
+    gives a mask: ``encode`` depends on the image only, ``decode`` on the expressions.
 
     Args:
         in_channels: Widths of the detail and the semantic map.
         channels: Width C inside the head.
+        num_classes: Number of classes; None for queries from outside.
         mask_scale: Ratio of the masks' sides to the detail map's (a ViT's patch size: masks at input size).
-        semantic_scale: Ratio of the detail map's sides to the semantic map's.
-        num_classes: Number of learned class queries; 1 (the default) makes none, for queries from outside.
+            Of queries from outside only.
+        semantic_scale: Factor of one DySample step; see ``FeatureFusion`` for maps of other ratios.
         fusion: 'dsff', 'concat', 'detail' or 'semantic'.
-        num_heads, feedforward_channels, dropout: Of both attention blocks; ``feedforward_channels`` is
-            ``channels`` by default.
-        norm_cfg: Norm after the mask convolution. Batch norm's running statistics follow the masks of a
-            fast learner too slowly; from scratch at a high learning rate take ``dict(type='GN', ...)``.
-        loss_decode: Losses on mask logits; the paper's BCE + DICE with weight 1 by default (Eq. 14, 15).
+        num_heads, feedforward_channels, dropout: Of both attention blocks. ``feedforward_channels`` is
+            ``channels`` by default. ``dropout`` is 0 by default for classes, where ``dropout_ratio`` drops
+            channels before the classifier, and 0.1 for queries from outside. On CPUs attention with dropout
+            keeps the weights of all pairs of pixels in training.
+        key_reduction: Side of the squares of detail pixels whose mean is one key of self-attention. Its work
+            falls by the square; all pixels still ask. 1, the default, keeps every pixel; take 2 or 4 for
+            detail maps of more than about 10,000 pixels.
+        norm_cfg: Norm after the last 3 x 3 convolution. Batch norm's running statistics follow the masks of
+            a fast learner too slowly; from scratch at a high learning rate take ``dict(type='GN', ...)``.
         in_index: Which backbone outputs are the detail and the semantic map.
         pretrained: Safetensors file with all of the head's weights, such as a model folder's
             ``decode_head.safetensors``; not read inside ``torch.device('meta')``.
-        kwargs: As for ``mmseg``'s ``BaseDecodeHead``.
+        kwargs: As for ``mmseg``'s ``BaseDecodeHead``, with its defaults. For queries from outside
+            ``loss_decode`` is the paper's BCE + DICE with weight 1 (Eq. 14, 15).
+
+    Raises:
+        ConfigError: arguments that do not fit together.
     """
 
     def __init__(
@@ -48,38 +76,34 @@ class DSFFHead(BaseDecodeHead):
         *,
         in_channels: Sequence[int],
         channels: int = 1024,
+        num_classes: int | None = None,
         mask_scale: int = 14,
         semantic_scale: int = 2,
-        num_classes: int = 1,
         fusion: str = "dsff",
         num_heads: int = 8,
         feedforward_channels: int | None = None,
-        dropout: float = 0.1,
+        dropout: float | None = None,
+        key_reduction: int = 1,
         norm_cfg: dict | None = None,
-        loss_decode: dict | Sequence[dict] = (
-            dict(type="CrossEntropyLoss", use_sigmoid=True, loss_name="loss_bce"),
-            dict(type="DiceLoss", naive_dice=True, eps=1.0, ignore_index=None, loss_name="loss_dice"),
-        ),
         in_index: Sequence[int] = (0, 1),
         pretrained: str | None = None,
         **kwargs,
     ) -> None:
-        kwargs.setdefault("threshold", 0.5 if num_classes == 1 else None)
+        check_arguments(in_channels=in_channels, in_index=in_index)
+        for_classes = num_classes is not None
         super().__init__(
             in_channels=list(in_channels),
             channels=channels,
-            num_classes=num_classes,
-            dropout_ratio=0,
             norm_cfg=norm_cfg or dict(type="BN"),
-            loss_decode=loss_decode,
             in_index=list(in_index),
             input_transform="multiple_select",
-            init_cfg=None,
-            **kwargs,
+            **{**(dict(num_classes=num_classes) if for_classes else MASK_DEFAULTS), **kwargs},
         )
-        del self.conv_seg  # the masks come from the convolutions below
         detail_channels, semantic_channels = in_channels
         self.fusion_mode = fusion
+        self.key_reduction = key_reduction
+        if dropout is None:
+            dropout = 0.0 if for_classes else 0.1
         attention = dict(
             num_heads=num_heads, feedforward_channels=feedforward_channels or channels, dropout=dropout
         )
@@ -87,18 +111,34 @@ class DSFFHead(BaseDecodeHead):
         self.detail_proj = nn.Identity() if as_it_is else nn.Conv2d(detail_channels, channels, 1)
         if fusion != "detail":
             self.semantic_proj = nn.Linear(semantic_channels, channels)
-        self.query_proj = nn.Linear(semantic_channels, channels)
-        self.fusion = FeatureFusion(channels=channels, mode=fusion, scale=semantic_scale, **attention)
+        if not for_classes:
+            self.query_proj = nn.Linear(semantic_channels, channels)
+        self.fusion = FeatureFusion(
+            channels=channels,
+            mode=fusion,
+            scale=semantic_scale,
+            key_reduction=key_reduction,
+            align_corners=self.align_corners,
+            **attention,
+        )
         self.decoder = DecoderBlock(channels=channels, **attention)
-        self.mask_conv = nn.Conv2d(channels, mask_scale**2, kernel_size=3, padding=1)
+        if for_classes:
+            self.class_queries = nn.Embedding(num_classes, channels)
+            self.class_conv = ConvModule(
+                channels, channels, 3, padding=1, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg
+            )
+        else:
+            self._init_mask_layers(mask_scale)
+        if pretrained is not None and torch.get_default_device().type != "meta":
+            self._load(os.path.expanduser(pretrained))
+
+    def _init_mask_layers(self, mask_scale: int) -> None:
+        del self.conv_seg  # the masks come from the convolutions below
+        self.mask_conv = nn.Conv2d(self.channels, mask_scale**2, kernel_size=3, padding=1)
         self.mask_norm = build_norm_layer(self.norm_cfg, mask_scale**2)[1]
         self.mask_scale = mask_scale
         self.mask_out = nn.Conv2d(1, 1, kernel_size=5, padding=2)
         self._start_as_background()
-        if num_classes > 1:
-            self.class_queries = nn.Embedding(num_classes, semantic_channels)
-        if pretrained is not None and torch.get_default_device().type != "meta":
-            self._load(os.path.expanduser(pretrained))
 
     def _load(self, path: str) -> None:
         tensors = read_tensors(path)
@@ -134,8 +174,8 @@ class DSFFHead(BaseDecodeHead):
         else:
             projected = self.semantic_proj(semantic.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         fused = self.fusion(self.detail_proj(detail), projected)
-        tokens = self.decoder.attend_self(fused.flatten(2).transpose(1, 2))
-        return tokens.transpose(1, 2).unflatten(2, fused.shape[2:])
+        keys = pooled_tokens(fused, self.key_reduction) if self.key_reduction > 1 else None
+        return to_map(self.decoder.attend_self(to_tokens(fused), keys=keys), fused.shape[2:])
 
     def decode(self, encoded: Tensor, queries: Tensor, image_index: Tensor) -> Tensor:
         """One mask per query (Eq. 7, 8).
@@ -179,18 +219,27 @@ class DSFFHead(BaseDecodeHead):
             inputs: Feature maps (B, C_i, H_i, W_i) of the backbone.
 
         Returns:
-            (B, num_classes, mask_scale * H, mask_scale * W).
+            (B, out_channels, H, W), as large as the detail map.
 
         Raises:
-            ConfigError: the head has no class queries.
+            ConfigError: the maps are not those that the head was built for, or it has no classes.
         """
-        if self.num_classes == 1:
+        if not hasattr(self, "class_queries"):
             raise ConfigError(
-                "this DSFFHead owns no queries: set num_classes to the number of classes, 2 or more"
+                "this DSFFHead takes its queries from outside: set num_classes for an ordinary segmentor"
             )
-        detail, semantic = self._transform_inputs(inputs)
-        n_images, n_classes = len(detail), self.num_classes
-        image_index = torch.arange(n_images, device=detail.device).repeat_interleave(n_classes)
-        queries = self.class_queries.weight.repeat(n_images, 1)
-        logits = self.decode(self.encode(detail, semantic), queries, image_index)
-        return logits.view(n_images, n_classes, *logits.shape[2:])
+        check_maps(inputs, in_index=self.in_index, in_channels=self.in_channels)
+        encoded = self.encode(*self._transform_inputs(inputs))
+        queries = self.class_queries.weight.expand(len(encoded), -1, -1)
+        tokens = self.decoder.attend_memory(to_tokens(encoded), queries)
+        return self.cls_seg(self.class_conv(to_map(tokens, encoded.shape[2:])))
+
+    def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: Sequence[SegDataSample]) -> dict:
+        """As in mmseg, with a plain error for labels that are no class.
+
+        Raises:
+            ConfigError: a label is neither a class nor ``ignore_index``.
+        """
+        labels = self._stack_batch_gt(batch_data_samples)
+        check_labels(labels, num_classes=self.num_classes, ignore_index=self.ignore_index)
+        return super().loss_by_feat(seg_logits, batch_data_samples)

@@ -31,13 +31,23 @@ class DecoderBlock(nn.Module):
         self.final_norm = nn.LayerNorm(channels)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, tokens: Tensor, memory: Tensor) -> Tensor:
-        """tokens (B, L, C), memory (B, M, C) -> (B, L, C)."""
-        return self.attend_memory(self.attend_self(tokens), memory)
+    def forward(self, tokens: Tensor, memory: Tensor, *, keys: Tensor | None = None) -> Tensor:
+        """tokens (B, L, C), memory (B, M, C), keys as in :meth:`attend_self` -> (B, L, C)."""
+        return self.attend_memory(self.attend_self(tokens, keys=keys), memory)
 
-    def attend_self(self, tokens: Tensor) -> Tensor:
-        """First half: self-attention and its norm. (B, L, C) -> (B, L, C)."""
-        attended, _ = self.self_attn(tokens, tokens, tokens, need_weights=False)
+    def attend_self(self, tokens: Tensor, *, keys: Tensor | None = None) -> Tensor:
+        """First half: self-attention and its norm.
+
+        Args:
+            tokens: (B, L, C).
+            keys: (B, M, C), fewer tokens that stand for all in keys and values; the tokens themselves by
+                default.
+
+        Returns:
+            (B, L, C).
+        """
+        keys = tokens if keys is None else keys
+        attended, _ = self.self_attn(tokens, keys, keys, need_weights=False)
         return self.norm1(tokens + self.dropout(attended))
 
     def attend_memory(self, tokens: Tensor, memory: Tensor) -> Tensor:

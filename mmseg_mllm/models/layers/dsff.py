@@ -1,11 +1,14 @@
 """Detail-enhanced and semantic-consistent feature fusion (DSFF) and simpler fusions to compare it with."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.layers.decoder_block import DecoderBlock
+from mmseg_mllm.models.layers.tokens import pooled_tokens, to_map, to_tokens
 from mmseg_mllm.ops import DySample
 
 FUSIONS = ("dsff", "concat", "detail", "semantic")
@@ -18,11 +21,18 @@ class FeatureFusion(nn.Module):
     map to the semantic map, the detail map and the upsampled semantic map; ``concat`` leaves the
     cross-attention out; ``detail`` and ``semantic`` take one map alone. A linear layer follows in all.
 
+    The maps may be of any sizes. DySample enlarges the semantic map by ``scale`` as many times as comes
+    closest to the detail map, at least once, with the same weights; what does not fit then is resized
+    bilinearly. So a ratio of 8 is three steps of 2, and one of 3.5 is two steps and a resize from 4 to 3.5.
+
     Args:
         channels: Width C of both maps and of the result.
         mode: One of ``FUSIONS``.
-        scale: Integer ratio of the two maps' sides, for DySample.
+        scale: Integer factor of one DySample step.
         num_heads, feedforward_channels, dropout: Of the cross-attention block.
+        key_reduction: Side of the squares of detail pixels whose mean is one key of self-attention; 1 keeps
+            all pixels.
+        align_corners: Of the resize, as in ``torch.nn.functional.interpolate``.
     """
 
     def __init__(
@@ -34,11 +44,15 @@ class FeatureFusion(nn.Module):
         num_heads: int = 8,
         feedforward_channels: int = 1024,
         dropout: float = 0.1,
+        key_reduction: int = 1,
+        align_corners: bool = False,
     ) -> None:
         super().__init__()
         if mode not in FUSIONS:
             raise ConfigError(f"unknown fusion {mode!r}; there are {', '.join(FUSIONS)}")
         self.mode = mode
+        self.key_reduction = key_reduction
+        self.align_corners = align_corners
         if mode == "dsff":
             self.cross_attention = DecoderBlock(
                 channels=channels,
@@ -55,21 +69,25 @@ class FeatureFusion(nn.Module):
         """detail (B, C, H, W) and semantic (B, C, h, w) -> (B, C, H, W); semantic is unused for 'detail'."""
         parts = []
         if self.mode == "dsff":
-            attended = self.cross_attention(_tokens(detail), _tokens(semantic))
-            parts.append(attended.transpose(1, 2).unflatten(2, detail.shape[2:]))
+            tokens = to_tokens(detail)
+            keys = pooled_tokens(detail, self.key_reduction) if self.key_reduction > 1 else None
+            attended = self.cross_attention(tokens, to_tokens(semantic), keys=keys)
+            parts.append(to_map(attended, detail.shape[2:]))
         if self.mode != "semantic":
             parts.append(detail)
         if self.mode != "detail":
-            upsampled = self.upsample(semantic)
-            if upsampled.shape[2:] != detail.shape[2:]:
-                upsampled = F.interpolate(
-                    upsampled, size=detail.shape[2:], mode="bilinear", align_corners=False
-                )
-            parts.append(upsampled)
+            parts.append(self._upsampled(semantic, detail.shape[2:]))
         fused = self.proj(torch.cat(parts, dim=1).permute(0, 2, 3, 1))
         return fused.permute(0, 3, 1, 2)
 
-
-def _tokens(feature_map: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, H * W, C)."""
-    return feature_map.flatten(2).transpose(1, 2)
+    def _upsampled(self, semantic: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B, C, h, w) -> (B, C, *size)."""
+        ratio = math.sqrt(size[0] * size[1] / (semantic.shape[2] * semantic.shape[3]))
+        scale = self.upsample.scale_factor
+        # Once at least, also for maps of the same size: parameters that no step uses stop DDP.
+        steps = max(1, round(math.log(ratio, scale))) if scale > 1 else 1
+        for _ in range(steps):
+            semantic = self.upsample(semantic)
+        if semantic.shape[2:] == size:
+            return semantic
+        return F.interpolate(semantic, size=size, mode="bilinear", align_corners=self.align_corners)

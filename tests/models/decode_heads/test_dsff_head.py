@@ -4,9 +4,6 @@ import mmseg.registry
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine import ConfigDict
-from mmengine.structures import PixelData
-from mmseg.structures import SegDataSample
 from torch import nn
 
 from mmseg_mllm.conversion.head_names import head_state_dict_to_official
@@ -186,78 +183,6 @@ def test_mask_loss_resizes_logits(dtype):
     torch.testing.assert_close(losses, plain_losses(resized, masks), rtol=1e-5, atol=1e-6)
 
 
-def segmentor(num_classes=4, **kwargs):
-    """mmseg's EncoderDecoder on a small ResNet; of its four maps the head takes those of stride 8 and 32."""
-    torch.manual_seed(0)
-    head = dict(type="DSFFHead", in_channels=[16, 64], in_index=[1, 3], channels=C, num_classes=num_classes)
-    return mmseg.registry.MODELS.build(
-        dict(
-            type="EncoderDecoder",
-            backbone=dict(type="ResNet", depth=18, stem_channels=8, base_channels=8),
-            decode_head=dict(**head, mask_scale=8, semantic_scale=4, dropout=0.0, **kwargs),
-            test_cfg=ConfigDict(mode="whole"),
-        )
-    )
-
-
-def labelled_images():
-    """Two images (3, 64, 96) of original size (50, 70); a corner of the labels is ignored."""
-    labels = torch.randint(4, (2, 1, 64, 96), generator=torch.Generator().manual_seed(1))
-    labels[:, :, :9, :7] = 255
-    metainfo = dict(img_shape=(64, 96), ori_shape=(50, 70), pad_shape=(64, 96))
-    samples = [SegDataSample(metainfo=metainfo, gt_sem_seg=PixelData(data=label)) for label in labels]
-    return torch.randn(2, 3, 64, 96), samples, labels[:, 0]
-
-
-@pytest.mark.parametrize("num_classes", [2, 4])
-def test_class_queries_ask_for_each_class_in_each_image(num_classes):
-    head = segmentor(num_classes).decode_head.double().eval()
-    detail, semantic = torch.randn(2, 16, 8, 12).double(), torch.randn(2, 64, 2, 3).double()
-    maps = [None, detail, None, semantic]  # the others are not touched
-    logits = head(maps)
-    assert logits.shape == (2, num_classes, 64, 96)
-    for image in range(2):
-        encoded = head.encode(detail[image, None], semantic[image, None])
-        for label in range(num_classes):
-            query = head.class_queries.weight[label, None]
-            alone = head.decode(encoded, query, torch.tensor([0]))[0, 0]
-            torch.testing.assert_close(logits[image, label], alone, rtol=0, atol=1e-10)
-    assert logits.std(dim=(0, 1)).mean() > 1e-3
-
-
-def test_encoder_decoder_trains():
-    model = segmentor().train()
-    images, samples, labels = labelled_images()
-    losses = model.loss(images, samples)
-    logits = model(images)
-    valid = labels != 255
-    one_hot = F.one_hot(labels.where(valid, 0), 4).permute(0, 3, 1, 2).float()
-    bce = F.binary_cross_entropy_with_logits(logits, one_hot, reduction="none")
-    assert losses["decode.loss_bce"].item() == pytest.approx((bce * valid[:, None]).mean().item(), rel=1e-4)
-    sum(loss for name, loss in losses.items() if "loss" in name).backward()
-    assert model.decode_head.class_queries.weight.grad.abs().sum(1).min() > 0
-    assert model.backbone.conv1.weight.grad.any()
-    assert [name for name, param in model.named_parameters() if param.grad is None] == []
-
-
-@torch.no_grad()
-def test_encoder_decoder_predicts():
-    model = segmentor().eval()
-    images, samples, _ = labelled_images()
-    logits = F.interpolate(model(images), size=(50, 70), mode="bilinear", align_corners=False)
-    predicted = torch.stack([sample.pred_sem_seg.data for sample in model.predict(images, samples)])
-    assert predicted.shape == (2, 1, 50, 70)
-    torch.testing.assert_close(predicted[:, 0], logits.argmax(1))
-    assert len(predicted.unique()) > 1
-
-
-@pytest.mark.parametrize("fusion", ["dsff", "concat", "detail", "semantic"])
-def test_encoder_decoder_with_each_fusion(fusion):
-    images, samples, _ = labelled_images()
-    losses = segmentor(fusion=fusion).loss(images, samples)
-    assert all(torch.isfinite(loss) for loss in losses.values())
-
-
 def test_unknown_fusion():
     with pytest.raises(ConfigError, match=r"'add'.*dsff, concat, detail, semantic"):
         build(in_channels=[C_V, C_L], channels=C, fusion="add")
@@ -273,9 +198,3 @@ def test_group_norm_keeps_masks_apart():
     together = head.train().decode(head.encode(detail, semantic), queries, index)
     alone = head.eval().decode(head.encode(detail, semantic), queries[:1], index[:1])
     torch.testing.assert_close(together[:1], alone, rtol=0, atol=1e-10)
-
-
-def test_without_class_queries_it_is_no_ordinary_head():
-    detail, semantic = torch.rand(1, 16, 4, 4), torch.rand(1, 16, 2, 2)
-    with pytest.raises(ConfigError, match="num_classes"):
-        small_head()([detail, semantic])
