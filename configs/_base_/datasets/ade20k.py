@@ -33,6 +33,7 @@ tta_pipeline = [
         ],
     ),
 ]
+effective_batch_size = 16
 train_dataloader = dict(
     batch_size=4,
     num_workers=4,

@@ -33,6 +33,7 @@ tta_pipeline = [
         ],
     ),
 ]
+effective_batch_size = 8
 train_dataloader = dict(
     batch_size=2,
     num_workers=2,

@@ -1,6 +1,6 @@
 # The toy set of tools/dataset_converters/make_toy_semseg.py: 96 to 128 px scenes of coloured shapes.
 data_root = "data/toy_semseg"
-crop_size = (96, 96)
+crop_size = (64, 64)
 metainfo = dict(
     classes=("background", "circle", "square", "triangle", "star", "cross", "diamond"),
     palette=[
@@ -11,14 +11,14 @@ metainfo = dict(
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),
-    dict(type="RandomResize", scale=(112, 112), ratio_range=(0.85, 1.2), keep_ratio=True),
+    dict(type="RandomResize", scale=(72, 72), ratio_range=(0.9, 1.1), keep_ratio=True),
     dict(type="RandomCrop", crop_size=crop_size),
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackSegInputs"),
 ]
 test_pipeline = [
     dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale=(96, 96)),
+    dict(type="Resize", scale=(64, 64)),
     dict(type="LoadAnnotations"),
     dict(type="PackSegInputs"),
 ]
@@ -38,7 +38,7 @@ dataset = dict(
     type="BaseSegDataset", data_root=data_root, metainfo=metainfo, img_suffix=".jpg", seg_map_suffix=".png"
 )
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=16,
     num_workers=0,
     sampler=dict(type="InfiniteSampler", shuffle=True),
     dataset=dict(

@@ -1,4 +1,4 @@
-# FCNHead on all maps at the finest one's size, as MMSegmentation feeds it with HRNet's, and two 3 x 3 convolutions.
+# FCNHead on all maps at the size of the finest, as MMSegmentation feeds it with HRNet, and two 3 x 3 convolutions.
 data_preprocessor = dict(
     type="SegDataPreProcessor",
     mean=[123.675, 116.28, 103.53],
@@ -6,7 +6,7 @@ data_preprocessor = dict(
     bgr_to_rgb=True,
     pad_val=0,
     seg_pad_val=255,
-    size=(96, 96),
+    size=(64, 64),
     test_cfg=dict(size_divisor=32),
 )
 model = dict(
@@ -17,7 +17,7 @@ model = dict(
         in_channels=[16, 32, 64, 128],
         in_index=[0, 1, 2, 3],
         input_transform="resize_concat",
-        channels=64,
+        channels=48,
         num_convs=2,
         concat_input=True,
         dropout_ratio=0.1,

@@ -1,4 +1,4 @@
-# UPerHead, an eighth of its usual 512 channels.
+# UPerHead; every toy head is 48 channels wide.
 data_preprocessor = dict(
     type="SegDataPreProcessor",
     mean=[123.675, 116.28, 103.53],
@@ -6,7 +6,7 @@ data_preprocessor = dict(
     bgr_to_rgb=True,
     pad_val=0,
     seg_pad_val=255,
-    size=(96, 96),
+    size=(64, 64),
     test_cfg=dict(size_divisor=32),
 )
 model = dict(
@@ -17,7 +17,7 @@ model = dict(
         in_channels=[16, 32, 64, 128],
         in_index=[0, 1, 2, 3],
         pool_scales=(1, 2, 3, 6),
-        channels=64,
+        channels=48,
         dropout_ratio=0.1,
         norm_cfg=dict(type="BN"),
         align_corners=False,
