@@ -18,8 +18,8 @@ from mmseg_mllm.errors import ConfigError
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Train every config with every seed, one after the other, and show mean and spread of the "
-        "last validation. Runs that the file holds already are not repeated."
+        description="Train every config with every seed, one after the other, and show mean and spread of "
+        "the last validation. Runs that the file holds already are not repeated."
     )
     parser.add_argument("configs", nargs="+", help="config files")
     parser.add_argument("--json", required=True, type=Path, metavar="FILE", help="all runs, read and written")

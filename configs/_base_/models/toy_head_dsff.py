@@ -14,10 +14,10 @@ model = dict(
     data_preprocessor=data_preprocessor,
     decode_head=dict(
         type="DSFFHead",
-        in_channels=[16, 128],
-        in_index=[0, 3],
+        in_channels=[32, 128],
+        in_index=[1, 3],
         channels=48,
-        num_heads=4,
+        num_heads=2,
         feedforward_channels=96,
         norm_cfg=dict(type="BN"),
         align_corners=False,

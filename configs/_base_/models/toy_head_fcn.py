@@ -19,7 +19,7 @@ model = dict(
         input_transform="resize_concat",
         channels=48,
         num_convs=2,
-        concat_input=True,
+        concat_input=False,
         dropout_ratio=0.1,
         norm_cfg=dict(type="BN"),
         align_corners=False,
