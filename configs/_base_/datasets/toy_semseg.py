@@ -1,6 +1,6 @@
-# The toy set of tools/dataset_converters/make_toy_semseg.py: 96 to 128 px scenes of coloured shapes.
+# The toy set of tools/dataset_converters/make_toy_semseg.py: scenes of coloured shapes, seen at 64 x 64 px.
 data_root = "data/toy_semseg"
-crop_size = (64, 64)
+image_size = (64, 64)
 metainfo = dict(
     classes=("background", "circle", "square", "triangle", "star", "cross", "diamond"),
     palette=[
@@ -11,14 +11,13 @@ metainfo = dict(
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),
-    dict(type="RandomResize", scale=(72, 72), ratio_range=(0.9, 1.1), keep_ratio=True),
-    dict(type="RandomCrop", crop_size=crop_size),
+    dict(type="Resize", scale=image_size),
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackSegInputs"),
 ]
 test_pipeline = [
     dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale=(64, 64)),
+    dict(type="Resize", scale=image_size),
     dict(type="LoadAnnotations"),
     dict(type="PackSegInputs"),
 ]
