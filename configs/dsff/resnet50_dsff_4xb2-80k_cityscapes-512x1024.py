@@ -2,7 +2,7 @@ _base_ = [
     "../_base_/models/dsff_resnet50.py",
     "../_base_/datasets/cityscapes.py",
     "../_base_/schedules/semseg_80k.py",
-    "../_base_/default_runtime.py",
+    "../_base_/semseg_runtime.py",
 ]
 # A whole image has 32,768 detail pixels, and attention grows with their square: test in crops as trained.
 model = dict(
