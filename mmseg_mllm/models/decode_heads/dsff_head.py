@@ -10,6 +10,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mmseg_mllm.compat import pixel_shuffle
 from mmseg_mllm.errors import CheckpointError, ConfigError
@@ -59,6 +60,8 @@ class DSFFHead(BaseDecodeHead):
         key_reduction: Side of the squares of detail pixels whose mean is one key of self-attention. Its work
             falls by the square; all pixels still ask. 1, the default, keeps every pixel; take 2 or 4 for
             detail maps of more than about 10,000 pixels.
+        with_cp: For classes, compute both attention blocks again in the backward pass instead of keeping what
+            they need of each pixel.
         norm_cfg: Norm after the last 3 x 3 convolution. Batch norm's running statistics follow the masks of
             a fast learner too slowly; from scratch at a high learning rate take ``dict(type='GN', ...)``.
         in_index: Which backbone outputs are the detail and the semantic map.
@@ -84,12 +87,13 @@ class DSFFHead(BaseDecodeHead):
         feedforward_channels: int | None = None,
         dropout: float | None = None,
         key_reduction: int = 1,
+        with_cp: bool = False,
         norm_cfg: dict | None = None,
         in_index: Sequence[int] = (0, 1),
         pretrained: str | None = None,
         **kwargs,
     ) -> None:
-        check_arguments(in_channels=in_channels, in_index=in_index)
+        check_arguments(in_channels=in_channels, in_index=in_index, key_reduction=key_reduction)
         for_classes = num_classes is not None
         super().__init__(
             in_channels=list(in_channels),
@@ -102,6 +106,7 @@ class DSFFHead(BaseDecodeHead):
         detail_channels, semantic_channels = in_channels
         self.fusion_mode = fusion
         self.key_reduction = key_reduction
+        self.with_cp = with_cp
         if dropout is None:
             dropout = 0.0 if for_classes else 0.1
         attention = dict(
@@ -173,7 +178,9 @@ class DSFFHead(BaseDecodeHead):
             projected = None
         else:
             projected = self.semantic_proj(semantic.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        fused = self.fusion(self.detail_proj(detail), projected)
+        # In the memory format of tokens: every layer that follows would copy it otherwise.
+        detail = self.detail_proj(detail).contiguous(memory_format=torch.channels_last)
+        fused = self.fusion(detail, projected)
         keys = pooled_tokens(fused, self.key_reduction) if self.key_reduction > 1 else None
         return to_map(self.decoder.attend_self(to_tokens(fused), keys=keys), fused.shape[2:])
 
@@ -229,10 +236,19 @@ class DSFFHead(BaseDecodeHead):
                 "this DSFFHead takes its queries from outside: set num_classes for an ordinary segmentor"
             )
         check_maps(inputs, in_index=self.in_index, in_channels=self.in_channels)
-        encoded = self.encode(*self._transform_inputs(inputs))
+        maps = self._transform_inputs(inputs)
+        if self.with_cp and torch.is_grad_enabled():
+            feature_map = checkpoint(self._asked_for_classes, *maps, use_reentrant=False)
+        else:
+            feature_map = self._asked_for_classes(*maps)
+        return self.cls_seg(self.class_conv(feature_map))
+
+    def _asked_for_classes(self, detail: Tensor, semantic: Tensor) -> Tensor:
+        """(B, C_v, H, W) and (B, C_l, h, w) -> (B, C, H, W), all class queries attended to at once."""
+        encoded = self.encode(detail, semantic)
         queries = self.class_queries.weight.expand(len(encoded), -1, -1)
         tokens = self.decoder.attend_memory(to_tokens(encoded), queries)
-        return self.cls_seg(self.class_conv(to_map(tokens, encoded.shape[2:])))
+        return to_map(tokens, encoded.shape[2:])
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: Sequence[SegDataSample]) -> dict:
         """As in mmseg, with a plain error for labels that are no class.

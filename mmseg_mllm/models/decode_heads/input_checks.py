@@ -7,17 +7,19 @@ from torch import Tensor
 from mmseg_mllm.errors import ConfigError
 
 
-def check_arguments(*, in_channels: Sequence[int], in_index: Sequence[int]) -> None:
-    """See that there are two of each.
+def check_arguments(*, in_channels: Sequence[int], in_index: Sequence[int], key_reduction: int) -> None:
+    """See that there are two channels and indices, and that pixels can be averaged.
 
     Raises:
-        ConfigError: there are not.
+        ConfigError: they are not.
     """
     for name, value in dict(in_channels=in_channels, in_index=in_index).items():
         if not isinstance(value, Sequence) or len(value) != 2:
             raise ConfigError(
                 f"DSFFHead: {name}={value!r}: give two, the detail map's and the semantic map's"
             )
+    if key_reduction < 1:
+        raise ConfigError(f"DSFFHead: key_reduction={key_reduction}: 1 keeps all pixels, 2 a quarter")
 
 
 def check_maps(maps: Sequence[Tensor], *, in_index: Sequence[int], in_channels: Sequence[int]) -> None:

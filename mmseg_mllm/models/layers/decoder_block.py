@@ -46,8 +46,7 @@ class DecoderBlock(nn.Module):
         Returns:
             (B, L, C).
         """
-        keys = tokens if keys is None else keys
-        attended, _ = self.self_attn(tokens, keys, keys, need_weights=False)
+        attended = _attend(self.self_attn, tokens, tokens if keys is None else keys)
         return self.norm1(tokens + self.dropout(attended))
 
     def attend_memory(self, tokens: Tensor, memory: Tensor) -> Tensor:
@@ -61,7 +60,7 @@ class DecoderBlock(nn.Module):
         return self.final_norm(tokens)
 
     def _cross(self, tokens: Tensor, memory: Tensor) -> Tensor:
-        return self.cross_attn(tokens, memory, memory, need_weights=False)[0]
+        return _attend(self.cross_attn, tokens, memory)
 
     def _single(self, memory: Tensor) -> Tensor:
         """Attention to a single token: all weights are 1, so the same vector (B, 1, C) for every position."""
@@ -69,3 +68,22 @@ class DecoderBlock(nn.Module):
         value_weight = attn.in_proj_weight.chunk(3)[2]
         value_bias = attn.in_proj_bias.chunk(3)[2]
         return attn.out_proj(F.linear(memory, value_weight, value_bias))
+
+
+def _attend(attn: nn.MultiheadAttention, tokens: Tensor, memory: Tensor) -> Tensor:
+    """What ``attn(tokens, memory, memory)`` computes, (B, L, C) and (B, M, C) -> (B, L, C).
+
+    Always by ``scaled_dot_product_attention``, whose memory is linear in L and M where it has no dropout: in
+    evaluation torch's module takes a path of its own that, on CPUs, holds the weights of all pairs.
+    """
+    if memory is tokens:
+        q, k, v = F.linear(tokens, attn.in_proj_weight, attn.in_proj_bias).chunk(3, dim=-1)
+    else:
+        sizes = [attn.embed_dim, 2 * attn.embed_dim]
+        weights, biases = attn.in_proj_weight.split(sizes), attn.in_proj_bias.split(sizes)
+        q = F.linear(tokens, weights[0], biases[0])
+        k, v = F.linear(memory, weights[1], biases[1]).chunk(2, dim=-1)
+    q, k, v = (x.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2) for x in (q, k, v))
+    dropout = attn.dropout if attn.training else 0.0
+    attended = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+    return attn.out_proj(attended.transpose(1, 2).flatten(2))

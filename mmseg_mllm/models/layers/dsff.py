@@ -67,18 +67,17 @@ class FeatureFusion(nn.Module):
 
     def forward(self, detail: Tensor, semantic: Tensor | None) -> Tensor:
         """detail (B, C, H, W) and semantic (B, C, h, w) -> (B, C, H, W); semantic is unused for 'detail'."""
+        size = detail.shape[2:]
         parts = []
+        tokens = to_tokens(detail)
         if self.mode == "dsff":
-            tokens = to_tokens(detail)
             keys = pooled_tokens(detail, self.key_reduction) if self.key_reduction > 1 else None
-            attended = self.cross_attention(tokens, to_tokens(semantic), keys=keys)
-            parts.append(to_map(attended, detail.shape[2:]))
+            parts.append(self.cross_attention(tokens, to_tokens(semantic), keys=keys))
         if self.mode != "semantic":
-            parts.append(detail)
+            parts.append(tokens)
         if self.mode != "detail":
-            parts.append(self._upsampled(semantic, detail.shape[2:]))
-        fused = self.proj(torch.cat(parts, dim=1).permute(0, 2, 3, 1))
-        return fused.permute(0, 3, 1, 2)
+            parts.append(to_tokens(self._upsampled(semantic, size)))
+        return to_map(self.proj(torch.cat(parts, dim=-1)), size)
 
     def _upsampled(self, semantic: Tensor, size: tuple[int, int]) -> Tensor:
         """(B, C, h, w) -> (B, C, *size)."""

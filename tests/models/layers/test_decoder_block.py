@@ -53,9 +53,12 @@ def test_equals_torch_in_eval(memory_tokens):
 
 @MEMORY_TOKENS
 def test_equals_torch_in_training(memory_tokens):
-    """Dropout is drawn at the same places, for each position alone, and in the same order."""
+    """Dropout is drawn at the same places, for each position alone, and in the same order.
+
+    For one sequence: torch's module has the sequence first in memory, and draws in that order.
+    """
     block, reference = (module.train() for module in make_pair(dropout=0.3))
-    tokens, memory = make_inputs(memory_tokens)
+    tokens, memory = (sequence[:1] for sequence in make_inputs(memory_tokens))
     torch.manual_seed(1)
     out = block(tokens, memory)
     torch.manual_seed(1)
