@@ -65,6 +65,8 @@ def train_once(name: str, config: Config, seed: int) -> dict:
     own.randomness = dict(seed=seed)
     own.default_hooks.checkpoint = None
     with tempfile.TemporaryDirectory() as folder:
+        # One of the same name would be that of the run before, with its folder.
+        own.visualizer = dict(type="Visualizer", name=folder)
         own.work_dir = folder
         start, cpu_start = time.perf_counter(), time.process_time()
         runner = build_runner(own)
