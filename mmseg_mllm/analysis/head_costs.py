@@ -64,8 +64,10 @@ def heads(config: Config, *, classes: int) -> dict[str, dict]:
         maps = dict(in_index=[*range(first, last + 1)], in_channels=widths[first:])
         return dict(type="SegformerHead", channels=256, **maps, **shared)
 
+    # The loss of all is the default, cross entropy: that of the config may have a weight for each class.
+    plain = {key: value for key, value in own.items() if key != "loss_decode"}
     result = {
-        own["type"]: {**own, "num_classes": classes},
+        own["type"]: {**plain, "num_classes": classes},
         "FCNHead": dict(
             type="FCNHead", in_index=last, in_channels=widths[last], channels=512, num_convs=2, **shared
         ),
