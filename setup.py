@@ -38,6 +38,8 @@ setup(
         "mmpretrain": ["mmpretrain>=1.2"],
         # For converting checkpoints that come with a tokenizer.model.
         "convert": ["sentencepiece>=0.2", "protobuf"],
+        # For exporting models to ONNX and running them.
+        "export": ["onnx", "onnxscript", "onnxruntime"],
         "test": ["pytest>=8", "ruff"],
     },
 )

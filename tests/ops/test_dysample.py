@@ -1,3 +1,6 @@
+import os
+import shutil
+
 import mmcv.cnn
 import mmengine.registry
 import pytest
@@ -111,6 +114,47 @@ def test_compiles_as_one_graph():
     for size in [(3, 5), (4, 7)]:
         x = torch.randn(2, 16, *size)
         torch.testing.assert_close(compiled(x), module(x))
+
+
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, filter(None, (os.environ.get("CXX"), "g++", "clang++")))),
+    reason="torch.compile needs a C++ compiler on CPUs, and there is none",
+)
+ODD_SIZES = [(2, 7, 11), (1, 13, 5), (3, 1, 4)]
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("kwargs", "size"), [({}, (7, 11)), (dict(style="pl", scale_factor=3, dyscope=True), (13, 5))]
+)
+def test_compiled_equals_eager(kwargs, size):
+    module = randomise(DySample(36, **kwargs), std=0.1)
+    # The detection of vector instructions and shared headers take longer than compiling once without.
+    options = {"cpp.simdlen": 1, "cpp_cache_precompile_headers": False}
+    compiled = torch.compile(module, fullgraph=True, dynamic=False, options=options)
+    x = torch.randn(2, 36, *size)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x), module(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kwargs", [{}, dict(scale_factor=3, style="pl", groups=3, dyscope=True)])
+@pytest.mark.filterwarnings("ignore")
+def test_onnx_equals_eager(kwargs, tmp_path):
+    """One exported file serves all batches and sizes."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    module = randomise(DySample(36, **kwargs), std=0.1).eval()
+    path = str(tmp_path / "dysample.onnx")
+    sizes = dict(x={0: "batch", 2: "height", 3: "width"})
+    torch.onnx.export(
+        module, (torch.zeros(2, 36, 4, 6),), path, dynamo=True, dynamic_shapes=sizes, verbose=False
+    )
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for batch, *size in ODD_SIZES:
+        x = torch.randn(batch, 36, *size)
+        (found,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+        with torch.no_grad():
+            torch.testing.assert_close(torch.from_numpy(found), module(x), rtol=0, atol=1e-5)
 
 
 def test_initial_state():
