@@ -93,7 +93,7 @@ def table(costs: Sequence[HeadCost], *, markdown: bool) -> Table:
         result.add_row(
             *(cost.config, cost.head, str(cost.size)),
             *(f"{cost.head_parameters / 1e6:.2f}", f"{cost.parameters / 1e6:.2f}"),
-            f"{cost.inference['flops'] / cost.images / 1e9:.1f}",
+            f"{cost.flops / 1e9:.1f}",
             *(f"{cost.train['memory'] / 2**20:,.0f}", f"{cost.train['seconds']['median'] * 1e3:,.0f}"),
             *(
                 f"{cost.inference['memory'] / 2**20:,.0f}",
@@ -109,7 +109,7 @@ def plot(costs: Sequence[HeadCost], path: Path) -> None:
 
     figure = Figure(figsize=(12, 3.8), layout="constrained")
     panels = {
-        "GFLOPs per image, inference": lambda c: c.inference["flops"] / c.images / 1e9,
+        "GFLOPs per image, inference": lambda c: c.flops / 1e9,
         "ms per image, inference": lambda c: c.inference["seconds"]["median"] / c.images * 1e3,
         "peak MiB of a training step": lambda c: c.train["memory"] / 2**20,
     }

@@ -30,10 +30,8 @@ def test_heads_stand_side_by_side(monkeypatch, capsys, tmp_path):
         head = MODELS.build(heads(config, classes=5)[cost["head"]])
         assert cost["head_parameters"] == sum(p.numel() for p in head.parameters())
         assert cost["parameters"] > cost["head_parameters"]
-        # A backward pass has about twice the products of a forward one.
-        assert 2 < cost["train"]["flops"] / cost["inference"]["flops"] < 3.5
         assert cost["train"]["seconds"]["min"] > 0
-    small, large = costs[2]["inference"]["flops"], costs[3]["inference"]["flops"]
+    small, large = costs[2]["flops"], costs[3]["flops"]
     assert 3.9 < large / small < 4.5
     assert out.count("| toy-mit_dsff") == 4
     assert picture.read_bytes().startswith(b"\x89PNG")
