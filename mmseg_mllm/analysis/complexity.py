@@ -14,11 +14,13 @@ BRANCH_TOKENS = 28
 """Tokens of the 'mllmseg' test question and answer up to [SEG]: for the expressions of RefCOCO val, testA and
 testB, 3.5 words each, Qwen's tokenizer gives 27.4 on average."""
 
+DETAIL_BACKBONE = "detail backbone"
 NAME_PARTS = {
     "vision_tower": "vision tower",
     "multi_modal_projector": "projector",
     "lora_": "LoRA",
     "trainable_tokens": "rows of [SEG], [REJ]",
+    "detail_backbone": DETAIL_BACKBONE,
     "decode_head": "decoder",
 }
 """Which part a parameter belongs to, by a piece of its name; all others are the language model's."""
@@ -83,8 +85,13 @@ def count_flops(
     )
     with FlopCounterMode(display=False) as in_backbone:
         features = backbone(images, layout)
+    detail, detail_flops = features.detail, {}
+    if segmentor.detail_backbone is not None:
+        with FlopCounterMode(display=False) as in_detail:
+            detail = segmentor.detail_backbone(images, detail)
+        detail_flops = {DETAIL_BACKBONE: in_detail.get_total_flops()}
     with FlopCounterMode(display=False) as in_encode:
-        encoded = head.encode(features.detail, features.semantic)
+        encoded = head.encode(detail, features.semantic)
     with FlopCounterMode(display=False) as in_decode:
         head.decode(encoded, features.queries, features.image_index)
     modules = in_backbone.get_flop_counts()
@@ -95,6 +102,7 @@ def count_flops(
     return {
         "vision tower": vision,
         "projector": projector,
+        **detail_flops,
         "language model": in_backbone.get_total_flops() - vision - projector,
         "decoder, per image": in_encode.get_total_flops(),
         "decoder, per expression": in_decode.get_total_flops(),
@@ -105,4 +113,4 @@ def _layout(image_tokens: int, expressions: int, prefix_tokens: int, branch_toke
     """Sequence of one image; all text is token 0, the image token is 1."""
     branch = Branch(ids=[0] * branch_tokens, slots=[branch_tokens])
     prefix = [0] * prefix_tokens + [1] * image_tokens
-    return pack(prefixes=[prefix], branches=[[branch] * expressions], image_token_id=1)
+    return pack(prefix=prefix, branches=[[branch] * expressions], image_token_id=1)

@@ -64,15 +64,11 @@ class RESPredictor:
         model: A segmentor with its weights.
         max_image_bytes: How much may be kept of images, on the model's device. The image in use is kept in
             any case.
-        max_expressions: How many expressions pass the model together.
     """
 
-    def __init__(
-        self, *, model: MLLMSegmentor, max_image_bytes: int = 2 * 2**30, max_expressions: int = 32
-    ) -> None:
+    def __init__(self, *, model: MLLMSegmentor, max_image_bytes: int = 2 * 2**30) -> None:
         self.model = model.eval()
         self._max_image_bytes = max_image_bytes
-        self._max_expressions = max_expressions
         self._pipeline = Compose([ResizeToInput(size=model.backbone.image_size), PackReferringInputs()])
         self._images: OrderedDict[str, _Image] = OrderedDict()
         self._lock = threading.RLock()
@@ -87,7 +83,7 @@ class RESPredictor:
             config: Config file, or a config.
             checkpoint: Checkpoint file of that config, or a folder made by ``tools/model_converters``.
             device: 'cuda' if there is one by default.
-            kwargs: Bounds, as for the class.
+            kwargs: As for the class.
 
         Raises:
             ConfigError: there is no such config.
@@ -157,10 +153,7 @@ class RESPredictor:
                 raise ConfigError(f"this expression {problem}: {expression!r}")
         with self._lock:
             image = self._use(name)
-            found = []
-            for first in range(0, len(expressions), self._max_expressions):
-                found += self._ask(image, expressions[first : first + self._max_expressions], probabilities)
-            return found
+            return self._ask(image, expressions, probabilities) if expressions else []
 
     def _ask(self, image: _Image, expressions: list[str], probabilities: bool) -> list[Segmentation]:
         sample = SegDataSample(metainfo=dict(expressions=expressions, ori_shape=image.size))

@@ -1,3 +1,3 @@
-from mmseg_mllm.engine.hooks import ProgressHook, ReferringVisualizationHook
+from mmseg_mllm.engine.hooks import ClassCountHook, ProgressHook, ReferringVisualizationHook
 
-__all__ = ["ProgressHook", "ReferringVisualizationHook"]
+__all__ = ["ClassCountHook", "ProgressHook", "ReferringVisualizationHook"]

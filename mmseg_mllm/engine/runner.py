@@ -16,6 +16,7 @@ from mmseg_mllm.compat import (
     quiet_upstream,
     wrap_for_cpu_processes,
 )
+from mmseg_mllm.engine.hooks import ClassCountHook
 from mmseg_mllm.errors import ConfigError, MMSegMLLMError
 from mmseg_mllm.models.checkpoints import readable
 
@@ -23,8 +24,13 @@ from mmseg_mllm.models.checkpoints import readable
 class QuietRunner(Runner):
     """mmengine's Runner whose log goes to the file; the console gets warnings only.
 
-    A checkpoint that can't be read ends in a ``CheckpointError``.
+    A checkpoint that can't be read ends in a ``CheckpointError``, a head with another number of classes than
+    the dataset in a ``ConfigError``.
     """
+
+    def register_hooks(self, *args, **kwargs) -> None:
+        super().register_hooks(*args, **kwargs)
+        self.register_hook(ClassCountHook())
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)

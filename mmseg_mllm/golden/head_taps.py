@@ -38,7 +38,7 @@ def head_taps(head: DSFFHead) -> Iterator[dict[str, Tensor]]:
     on_output("text_down", "query_proj", lambda t: t)
     on_output("ca_layer_v2l", "fusion.cross_attention", lambda t: t[0])
     on_output("dysample", "fusion.upsample", lambda t: t[0])
-    on_output("text_out_adapter", "fusion.proj", lambda t: t[0].flatten(0, 1))
+    on_output("text_out_adapter", "fusion.proj", lambda t: t[0])
     on_input("ca_layer_vl_all", "mask_conv", lambda t: t.flatten(2).mT)
     on_output("conv1", "mask_norm", F.relu)
     on_input("conv1_pixel_shuffle", "mask_out", lambda t: t[:, 0])

@@ -3,11 +3,11 @@
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmseg.registry import MODELS
 from torch import Tensor
@@ -43,23 +43,6 @@ EVERY: Mapping[str, tuple[int, ...]] = dict(
 )
 """Which numbers along each axis the ``*__slice`` arrays hold."""
 INPUTS = ("input_ids", "labels", "attention_mask", "seg_rej_positions")
-
-
-@dataclass(frozen=True, kw_only=True)
-class OfficialBatch(SequenceLayout):
-    """Sequences as the authors' collator pads them: padding sees what stands before it and is not seen.
-
-    Attributes:
-        visible: (B, L) bool, their attention mask.
-    """
-
-    visible: Tensor
-
-    def attention_mask(self) -> Tensor:
-        """(B, 1, L, L) bool."""
-        length = self.visible.shape[1]
-        causal = torch.ones(length, length, dtype=torch.bool, device=self.visible.device).tril()
-        return (causal & self.visible[:, None, :]).unsqueeze(1)
 
 
 class MLLMPart:
@@ -129,21 +112,21 @@ class MLLMPart:
         backbone, head = self.segmentor.backbone, self.segmentor.decode_head
         images = pixel_values(self.prefix, side=backbone.image_size)
         ids = self.arrays["input_ids"][0].tolist()
-        first = self._layout([ids])
+        first = self._layout(ids)
         cls, vision_tap = [], backbone.model.model.vision_tower
         tap = vision_tap.register_forward_hook(lambda _, inputs, out: cls.append(out.last_hidden_state[0, 0]))
         vision = backbone.see(images)
         tap.remove()
         hidden, features = self._read(vision, first)
-        positions = first.slot_reads[:, 1] + 1
-        is_seg = first.input_ids[0, positions] == self.seg_id
+        positions = first.slot_reads + 1
+        is_seg = first.input_ids[positions] == self.seg_id
         logits = backbone.model.lm_head(hidden)
         with head_taps(head) as seen:
             self._masks(features, is_seg)
         verdicts = torch.where(features.rejected, self.rej_id, self.seg_id)
-        output_ids = first.input_ids[0].scatter(0, positions, verdicts)
+        output_ids = first.input_ids.scatter(0, positions, verdicts)
 
-        again = self._layout([[self.seg_id if token == self.rej_id else token for token in ids]])
+        again = self._layout([self.seg_id if token == self.rej_id else token for token in ids])
         hidden_again, features_again = self._read(vision, again)
         masks_again = self._masks(features_again, torch.ones_like(is_seg))[:, 0].sigmoid()
         ours = dict(
@@ -162,7 +145,7 @@ class MLLMPart:
             output_ids=output_ids,
             argmax_before_seg_rej=logits[positions - 1].argmax(1),
             reeval_output_ids=output_ids,
-            reeval_input_ids_after=again.input_ids,
+            reeval_input_ids_after=again.input_ids[None],
             reeval_llm_last_hidden_state__tail=hidden_again[positions[0] - 1 :],
             reeval_seg_hidden=features_again.queries,
             reeval_pred_masks=masks_again,
@@ -225,9 +208,7 @@ class MLLMPart:
     def _losses(self, name: str, images: list[int]) -> dict[str, Tensor]:
         side = self.segmentor.backbone.image_size
         pixels = [pixel_values(self.prefix, f"train{b}:pixel_values", side=side) for b in images]
-        layout = self._training_layout(name)
-        features = self.segmentor.backbone(torch.cat(pixels), layout)
-        is_seg = layout.input_ids[features.image_index, layout.slot_reads[:, 1] + 1] == self.seg_id
+        features, is_seg = self._read_batch(torch.cat(pixels), name)
         logits = self._masks(features, is_seg)
         total: dict[str, Tensor] = {}
         for row, b in enumerate(images):
@@ -270,37 +251,52 @@ class MLLMPart:
                 checks.append(compare(self.name, key, gradients[key.removeprefix("grad:")], array, atol=atol))
         return checks
 
-    def _layout(self, rows: list[list[int]]) -> SequenceLayout:
-        """Each row is a prefix up to the image's end, and one branch with all expressions: 'joint'."""
-        prefixes, branches = [], []
-        for ids in rows:
-            end = len(ids) - ids[::-1].index(self.image_id)
-            slots = [i - end for i, token in enumerate(ids) if token in (self.seg_id, self.rej_id)]
-            prefixes.append(ids[:end])
-            branches.append([Branch(ids=ids[end:], slots=slots)])
-        return pack(prefixes=prefixes, branches=branches, image_token_id=self.image_id)
+    def _layout(self, ids: list[int]) -> SequenceLayout:
+        """A prefix up to the image's end, and one branch with all expressions: 'joint'."""
+        end = len(ids) - ids[::-1].index(self.image_id)
+        slots = [i - end for i, token in enumerate(ids) if token in (self.seg_id, self.rej_id)]
+        branch = Branch(ids=ids[end:], slots=slots)
+        return pack(prefix=ids[:end], branches=[[branch]], image_token_id=self.image_id)
 
-    def _training_layout(self, name: str) -> OfficialBatch:
+    def _read_batch(self, images: Tensor, name: str) -> tuple[MLLMFeatures, Tensor]:
+        """Features of a training batch as the authors' collator pads it, and which expressions say [SEG].
+
+        Padding is not seen, sees what stands before it, and is trained where its label says so; no layout of
+        this package does that.
+        """
+        backbone = self.segmentor.backbone
         ids, labels, positions, visible = (
             torch.from_numpy(self.arrays[f"train_{name}_{what}"])
             for what in ("input_ids", "labels", "position_ids", "attention_mask")
         )
-        layout = self._layout([row[seen].tolist() for row, seen in zip(ids, visible.bool(), strict=True)])
-        trained = (labels[:, 1:] != -100).nonzero()
-        return OfficialBatch(
-            input_ids=ids,
+        vision = backbone.see(images)
+        embeds = backbone.model.get_input_embeddings()(ids)
+        at_image = ids == self.image_id
+        causal = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool).tril()
+        hidden = backbone.model.model.language_model(
+            inputs_embeds=embeds.masked_scatter(at_image[..., None], vision.image_tokens),
+            attention_mask=(causal & visible.bool()[:, None, :])[:, None],
             position_ids=positions,
-            segment_ids=torch.zeros_like(ids),
-            image_positions=layout.image_positions,
-            slot_reads=layout.slot_reads,
-            answer_reads=trained,
-            answer_ids=labels[:, 1:][trained.unbind(1)],
-            answer_weights=torch.full((len(trained),), 1 / len(trained)),
-            visible=visible.bool(),
+        ).last_hidden_state
+        slots = ((ids == self.seg_id) | (ids == self.rej_id)) & visible.bool()
+        image_index, at = slots.nonzero(as_tuple=True)
+        before_image = at_image.nonzero()[:, 1].view(len(images), -1) - 1
+        semantic = torch.stack([row[read] for row, read in zip(hidden, before_image, strict=True)])
+        trained = labels[:, 1:] != -100
+        logits = backbone.model.lm_head(hidden[:, :-1][trained])
+        features = MLLMFeatures(
+            detail=vision.detail,
+            semantic=semantic.mT.unflatten(2, (round(semantic.shape[1] ** 0.5), -1)),
+            queries=hidden[image_index, at - 1],
+            image_index=image_index,
+            target_score=torch.zeros(len(at)),
+            rejected=torch.zeros(len(at), dtype=torch.bool),
+            loss_text=F.cross_entropy(logits, labels[:, 1:][trained]),
         )
+        return features, ids[slots] == self.seg_id
 
     def _read(self, vision, layout: SequenceLayout) -> tuple[Tensor, MLLMFeatures]:
-        """(L, C_l) last hidden states of the first sequence, and the features."""
+        """(L, C_l) last hidden states of the sequence, and the features."""
         hidden = []
         llm = self.segmentor.backbone.model.model.language_model
         tap = llm.register_forward_hook(lambda _, inputs, out: hidden.append(out.last_hidden_state[0]))

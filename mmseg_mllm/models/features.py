@@ -24,14 +24,12 @@ class ReadPrefix:
 
     Attributes:
         detail, semantic: As in :class:`MLLMFeatures`.
-        keys_values: Per layer the keys and values (B, heads, length, head_dim).
-        length: Tokens of the prefix, the image's included.
+        keys_values: Per layer the keys and values (1, heads, B * P, head_dim) of the P tokens of each prefix.
     """
 
     detail: Tensor
     semantic: Tensor
     keys_values: tuple[tuple[Tensor, Tensor], ...]
-    length: int
 
     @property
     def nbytes(self) -> int:

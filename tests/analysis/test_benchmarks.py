@@ -1,5 +1,6 @@
 """What is measured is what the model does; times themselves are not judged."""
 
+import json
 import math
 
 import pytest
@@ -9,15 +10,16 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 
 from mmseg_mllm.analysis import build_on_meta, count_flops
-from mmseg_mllm.analysis.benchmarks import MODES, as_json, make_setting, run_benchmark
+from mmseg_mllm.analysis.benchmarks import MODES, as_json, make_setting, run_benchmark, sentences_mode
 from mmseg_mllm.analysis.benchmarks import random_weights as rw
+from mmseg_mllm.analysis.benchmarks.growth_plot import slopes
 from mmseg_mllm.analysis.benchmarks.measure import measure
 from mmseg_mllm.analysis.benchmarks.memory import PeakMemory
 from mmseg_mllm.analysis.benchmarks.model_modes import inference
 from mmseg_mllm.analysis.benchmarks.random_weights import RepeatedRandom, build_random
 from mmseg_mllm.analysis.benchmarks.synthetic_tokenizer import SyntheticTokenizer, expression_texts
 from mmseg_mllm.analysis.complexity import BRANCH_TOKENS
-from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.errors import ConfigError, DataError
 from mmseg_mllm.prompts import prompt_style
 
 OPTIMIZER = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=1e-3))
@@ -78,13 +80,14 @@ def test_times_and_rates_fit_together():
     assert result["matmul_flops_per_second"]["median"] > 0
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_flops_are_those_of_the_complexity_tool(attention):
-    result = run("inference", images=1, attn_implementation=attention)
-    segmentor = build_on_meta(tiny_config(attn_implementation=attention), merged=True)
+def test_flops_are_those_of_the_complexity_tool():
+    result = run("inference", images=1)
+    segmentor = build_on_meta(tiny_config(), merged=True)
     three, one = (sum(count_flops(segmentor, expressions=k).values()) for k in (3, 1))
     ways = {name: way["flops"] for name, way in result["ways"].items()}
-    assert ways == {"independent": three, "joint": three, "a full run for each expression": 3 * one}
+    joint = ways.pop("joint")  # the words of the question are asked once
+    assert ways == {"independent": three, "a full run for each expression": 3 * one}
+    assert one < joint < three
 
 
 def test_training_trains_what_the_config_says():
@@ -93,9 +96,9 @@ def test_training_trains_what_the_config_says():
     assert all(way["flops"] > 0 for way in result["ways"].values())
     figures = result["figures"]
     assert figures["LM-head logits at all positions, MiB"] == figures["positions"] * 1024 * 4 / 2**20
-    # Answers of 10 tokens, [SEG] and two that end the turn.
-    assert figures["answer positions"] == 2 * 3 * 13
-    assert figures["positions"] == 2 * (42 + 4 + 3 * (28 + 3))
+    # Answers of 7 tokens, [SEG] and two that end the turn.
+    assert figures["answer positions"] == 2 * 3 * 10
+    assert figures["positions"] == 2 * (42 + 4) + 2 * 3 * (28 + 3)
 
 
 def test_further_expressions_cost_less_flops_than_full_runs():
@@ -104,7 +107,64 @@ def test_further_expressions_cost_less_flops_than_full_runs():
     assert ways["set image, first expression"] == ways["set image"] + ways["further expression"]
 
 
-def test_joint_layout_has_one_branch_with_all_slots():
+def test_the_authors_way_is_the_plain_one_of_the_head():
+    ways = {name: way["flops"] for name, way in run("head", images=1, expressions=2)["ways"].items()}
+    assert ways["encode once, decode each"] < ways["all of it for each"]
+
+
+def test_growth_is_a_line_in_flops():
+    result = run("growth", images=1, expressions=9)
+    assert list(result["ways"]) == ["K = 1", "K = 2", "K = 4", "K = 8"]
+    one, two, four, eight = (way["flops"] for way in result["ways"].values())
+    # Expressions up to 9 have as many tokens.
+    assert eight - four == 2 * (four - two) == 4 * (two - one) > 0
+    measured, predicted = slopes(result)
+    assert predicted == pytest.approx((two - one) * result["ways"]["K = 1"]["seconds"]["median"] / one)
+    assert math.isfinite(measured)
+
+
+def test_growth_wants_its_own_figures():
+    with pytest.raises(ConfigError, match="growth"):
+        slopes(run("head", images=1))
+
+
+@pytest.fixture
+def sentences(tmp_path, monkeypatch):
+    """Three images with 1, 2 and 3 sentences of that many words, and one without words."""
+    monkeypatch.setattr(sentences_mode, "SAMPLE", 3)
+    items = [dict(image=f"{n}.jpg", text=" ".join(["dog"] * n)) for n in (1, 2, 3) for _ in range(n)]
+    path = tmp_path / "sentences.json"
+    path.write_text(json.dumps(dict(items=[*items, dict(image="4.jpg", text=" . ")])))
+    return path
+
+
+def test_flops_of_real_sentences_are_those_of_their_runs(sentences):
+    given = setting(images=1, repeats=1, sentences=str(sentences))
+    benchmark, measured = run_benchmark("sentences", config(), given)
+    figures = benchmark.figures
+    assert (figures["images"], figures["expressions"]) == (3, 6)
+    assert measured.compared[0].difference < 1e-4
+    # The sample is all there is, so that the counted and the predicted FLOPs are the same.
+    for name, way in measured.ways.items():
+        assert figures[f"TFLOPs, {name}"] * 1e12 == pytest.approx(way.flops, rel=1e-6)
+
+
+def test_sentences_that_are_missing_or_broken_are_told(sentences):
+    with pytest.raises(ConfigError, match="--sentences FILE"):
+        run_benchmark("sentences", config(), setting())
+    for text, message in (
+        ("[]", 'under "items"'),
+        ('{"items": [{"image": "a"}]}', r'items\[0\] has no "image" and "text"'),
+        ('{"items": []}', "0 images with sentences"),
+    ):
+        sentences.write_text(text)
+        with pytest.raises(DataError, match=message):
+            run_benchmark("sentences", config(), setting(sentences=str(sentences)))
+    with pytest.raises(DataError, match="no such file"):
+        run_benchmark("sentences", config(), setting(sentences="nowhere.json"))
+
+
+def test_a_word_is_a_token():
     style = prompt_style("mllmseg")
     tokenizer = SyntheticTokenizer(vocab_size=1024)
     texts = expression_texts(4)
@@ -112,9 +172,12 @@ def test_joint_layout_has_one_branch_with_all_slots():
     alone = tokenizer.branches("", [style.branch([text]) for text in texts], supervised=False)
     assert [len(branch.slots) for branch in joint] == [4]
     assert [branch.slots for branch in alone] == [[BRANCH_TOKENS]] * 4
-    assert len(joint[0].ids) == sum(len(branch.ids) for branch in alone) == joint[0].slots[-1]
+    # Together they share all but their own 4 + 4 words, colon, [SEG] and two commas.
+    assert len(joint[0].ids) == BRANCH_TOKENS + 3 * (4 + 4 + 4)
     assert len({tuple(branch.ids) for branch in alone}) == 4
-    assert tokenizer.branches("", [style.branch(texts[1:2])], supervised=False) == alone[1:2]
+    longer = tokenizer.branches("", [style.branch(["the thing number 1 there"])], supervised=False)
+    assert len(longer[0].ids) == BRANCH_TOKENS + 2
+    assert longer[0].ids[:2] == alone[0].ids[:2]
 
 
 def test_random_weights_spare_constants(monkeypatch):
@@ -191,7 +254,7 @@ def test_unknown_mode():
         run_benchmark("speed", config(), setting())
 
 
-@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "pipeline"])
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode not in ("pipeline", "sentences")])
 def test_another_segmentor_is_refused(mode):
     with pytest.raises(ConfigError, match="MLLMSegmentor"):
         run_benchmark(mode, Config(dict(model=dict(type="EncoderDecoder"))), setting())

@@ -11,6 +11,7 @@ from mmseg_mllm.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "mllmseg"
 TINY, LARGE = "internvl_tiny_toy.py", "internvl2_5_8b_refcoco.py"
+DETAIL = "internvl_tiny_toy_resnet_detail.py"
 
 
 def model_config(name, **changes):
@@ -105,6 +106,18 @@ def test_lora_costs_flops_unless_merged():
     lora = count_parameters(build_on_meta(config))["LoRA"]
     apart, merged = (count_flops(build_on_meta(config, merged=m))["language model"] for m in (False, True))
     assert apart - merged == dense(PREFIX_TOKENS + 256 + BRANCH_TOKENS, 1, lora)
+
+
+def test_detail_backbone_is_a_part_of_its_own():
+    """A convolution of 7 x 7, then two blocks of two 3 x 3 ones; each has a norm."""
+    plain, more = (build_on_meta(model_config(name), merged=True) for name in (TINY, DETAIL))
+    parts = count_parameters(more)
+    assert parts["detail backbone"] == 32 * (3 * 49 + 2) + 4 * (32 * 32 * 9 + 2 * 32)
+    assert sum(parts.values()) == sum(p.numel() for p in more.parameters())
+    flops, without = count_flops(more), count_flops(plain)
+    assert flops["detail backbone"] == dense(48**2, 3 * 49, 32) + 4 * dense(24**2, 32 * 9, 32)
+    assert flops["language model"] == without["language model"]
+    assert flops["decoder, per image"] > without["decoder, per image"]
 
 
 @pytest.mark.parametrize("name", [TINY, LARGE])

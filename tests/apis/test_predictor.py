@@ -72,9 +72,8 @@ def test_asking_later_in_parts_or_all_at_once_is_the_same(predictor, image):
     predictor.set_image(image)
     together = predictor.segment(TEXTS, probabilities=True)
     later = [predictor.segment(text, probabilities=True)[0] for text in reversed(TEXTS)][::-1]
-    few = RESPredictor(model=predictor.model, max_expressions=2)
-    few.set_image(image)
-    for one, other, third in zip(together, later, few.segment(TEXTS), strict=True):
+    predictor.model.max_expressions = 2
+    for one, other, third in zip(together, later, predictor.segment(TEXTS), strict=True):
         np.testing.assert_allclose(one.probability, other.probability, atol=1e-5)
         assert one.score == pytest.approx(other.score, abs=1e-4)
         assert one.expression == other.expression == third.expression

@@ -1,10 +1,8 @@
-import os
-import shutil
-
 import mmcv.cnn
 import mmengine.registry
 import pytest
 import torch
+from helpers.compiler import needs_compiler
 
 from mmseg_mllm.ops import DySample, dysample
 
@@ -116,10 +114,6 @@ def test_compiles_as_one_graph():
         torch.testing.assert_close(compiled(x), module(x))
 
 
-needs_compiler = pytest.mark.skipif(
-    not any(map(shutil.which, filter(None, (os.environ.get("CXX"), "g++", "clang++")))),
-    reason="torch.compile needs a C++ compiler on CPUs, and there is none",
-)
 ODD_SIZES = [(2, 7, 11), (1, 13, 5), (3, 1, 4)]
 
 

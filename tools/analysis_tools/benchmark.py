@@ -27,6 +27,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--expressions", type=int, default=5, metavar="K", help="per image, 5 by default")
     parser.add_argument("--batch", type=int, default=1, metavar="B", help="images together, 1 by default")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="of each way, 5 by default")
+    parser.add_argument(
+        "--sentences", metavar="FILE", help="mode sentences: JSON with the sentences of images"
+    )
     parser.add_argument("--json", metavar="FILE", help="also write all figures here")
     parser.add_argument(
         "--cfg-options",
@@ -47,6 +50,7 @@ def main() -> None:
         expressions=args.expressions,
         repeats=args.repeats,
         config=config,
+        sentences=args.sentences,
     )
     if args.json and not Path(args.json).parent.is_dir():
         raise ConfigError(f"--json {args.json}: there is no folder {Path(args.json).parent}")

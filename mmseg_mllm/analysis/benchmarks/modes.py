@@ -3,15 +3,17 @@
 import torch
 from mmengine.config import Config
 
+from mmseg_mllm.analysis.benchmarks.growth_mode import growth
 from mmseg_mllm.analysis.benchmarks.head_mode import head
 from mmseg_mllm.analysis.benchmarks.measure import Measurements, measure
 from mmseg_mllm.analysis.benchmarks.model_modes import inference, predictor
 from mmseg_mllm.analysis.benchmarks.pipeline_mode import pipeline
+from mmseg_mllm.analysis.benchmarks.sentences_mode import sentences
 from mmseg_mllm.analysis.benchmarks.training_mode import training
 from mmseg_mllm.analysis.benchmarks.way import Benchmark, Setting
 from mmseg_mllm.errors import ConfigError
 
-MODES = {mode.__name__: mode for mode in (inference, predictor, training, head, pipeline)}
+MODES = {mode.__name__: mode for mode in (inference, predictor, training, head, growth, sentences, pipeline)}
 
 
 def run_benchmark(mode: str, config: Config, setting: Setting) -> tuple[Benchmark, Measurements]:
@@ -24,7 +26,7 @@ def run_benchmark(mode: str, config: Config, setting: Setting) -> tuple[Benchmar
 
     Raises:
         ConfigError: there is no such mode, or the config is of another model.
-        DataError: data of mode 'pipeline' is missing or broken.
+        DataError: data of mode 'pipeline' or 'sentences' is missing or broken.
     """
     if mode not in MODES:
         raise ConfigError(f"unknown mode {mode!r}; there are {', '.join(MODES)}")
@@ -34,14 +36,21 @@ def run_benchmark(mode: str, config: Config, setting: Setting) -> tuple[Benchmar
 
 
 def make_setting(
-    *, device: str | None, dtype: str | None, images: int, expressions: int, repeats: int, config: Config
+    *,
+    device: str | None,
+    dtype: str | None,
+    images: int,
+    expressions: int,
+    repeats: int,
+    config: Config,
+    sentences: str | None = None,
 ) -> Setting:
     """Check the arguments.
 
     Args:
         device: 'cpu' or 'cuda'; None takes 'cuda' if there is one.
         dtype: 'float32' or 'bfloat16'; None takes the config's.
-        images, expressions, repeats: As in :class:`Setting`.
+        images, expressions, repeats, sentences: As in :class:`Setting`.
         config: Where the dtype is.
 
     Raises:
@@ -61,5 +70,10 @@ def make_setting(
         if value < 1:
             raise ConfigError(f"{name}={value} must be at least 1")
     return Setting(
-        device=torch.device(device), dtype=dtype, images=images, expressions=expressions, repeats=repeats
+        device=torch.device(device),
+        dtype=dtype,
+        images=images,
+        expressions=expressions,
+        repeats=repeats,
+        sentences=sentences,
     )

@@ -51,7 +51,7 @@ def as_json(
 
 def tables(result: dict) -> list[Table]:
     """What :func:`as_json` gave, for reading."""
-    return [_way_table(result), _compared_table(result)]
+    return [_way_table(result), *([_compared_table(result)] if result["compared"] else [])]
 
 
 def notes(result: dict) -> list[str]:
@@ -69,8 +69,8 @@ def notes(result: dict) -> list[str]:
             "in its fastest run."
         )
         lines.append(
-            f"Random weights; {PREFIX_TOKENS} random text tokens besides the image's, {BRANCH_TOKENS} per "
-            "expression."
+            f"Random weights; {PREFIX_TOKENS} random text tokens besides the image's, "
+            + ("a word a token." if result["mode"] == "sentences" else f"{BRANCH_TOKENS} per expression.")
         )
     for name, value in result["figures"].items():
         lines.append(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value:,.1f}")
@@ -107,10 +107,11 @@ def _way_json(way: Way, measured: Measured, matmul: Spread | None) -> dict:
 
 
 def _way_table(result: dict) -> Table:
+    several = f"K={result['expressions']} expressions each"
+    asked = dict(growth=f"up to {several}", sentences="a dataset's expressions").get(result["mode"], several)
     title = (
-        f"{result['mode']} of {Path(result['config']).stem}: B={result['images']} images, "
-        f"K={result['expressions']} expressions each, {result['dtype']}, {result['device']}, "
-        f"{result['threads']} threads, torch {result['torch']}"
+        f"{result['mode']} of {Path(result['config']).stem}: B={result['images']} images, {asked}, "
+        f"{result['dtype']}, {result['device']}, {result['threads']} threads, torch {result['torch']}"
     )
     if result["mode"] == "pipeline":
         title = f"pipeline of {Path(result['config']).stem}, {result['device']}, one core"

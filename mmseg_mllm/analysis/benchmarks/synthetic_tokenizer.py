@@ -1,23 +1,21 @@
-"""Token sequences of true length without a tokenizer."""
+"""Token sequences of true length without a tokenizer's files."""
 
-import random
 import re
+import zlib
 from collections.abc import Sequence
 
-from mmseg_mllm.analysis.complexity import BRANCH_TOKENS, PREFIX_TOKENS
+from mmseg_mllm.analysis.complexity import PREFIX_TOKENS
 from mmseg_mllm.models.backbones.sequence_layout import Branch
+from mmseg_mllm.prompts import REJ_TOKEN, SEG_TOKEN
 
-ANSWER_TOKENS = 10
-"""How many of a branch's tokens are the answer's, up to [SEG]."""
-END_TOKENS = 3
-"""[SEG], the full stop and the end of the turn: trained, and left out where masks are asked for."""
+TOKEN = re.compile(r"<\|\w+\|>|\[SEG\]|\[REJ\]|\n|\d+|[^\W\d]+|[^\w\s]")
+"""A word, number, sign or special token. Questions and answers about the expressions of RefCOCO val, testA
+and testB have 26.1 of these on average; Qwen's tokenizer gives 27.4."""
 
 
 class SyntheticTokenizer:
-    """Stands in for a ``ChatTokenizer``: random tokens, as many as the prompt 'mllmseg' has on average.
+    """Stands in for a ``ChatTokenizer``: a word is a token, its number follows from its letters.
 
-    An expression is a text of :func:`expression_texts`; its tokens depend on its number alone. Asked in one
-    branch, all questions come first, then all answers; there are as many tokens as in branches of their own.
     The last three tokens of the vocabulary are those of the image, [SEG] and [REJ].
     """
 
@@ -25,30 +23,33 @@ class SyntheticTokenizer:
         self.image_id, self.seg_id, self.rej_id = range(vocab_size - 3, vocab_size)
 
     def prefix_ids(self, prefix: str, *, num_image_tokens: int) -> list[int]:
-        """As of ``ChatTokenizer``; of the text nothing is used."""
-        return [*self._draw(PREFIX_TOKENS, seed=-1), *[self.image_id] * num_image_tokens]
+        """As of ``ChatTokenizer``; of the text nothing is used but its length with Qwen's tokenizer."""
+        return [*range(PREFIX_TOKENS), *[self.image_id] * num_image_tokens]
 
     def branches(self, prefix: str, turns: Sequence[tuple[str, str]], *, supervised: bool) -> list[Branch]:
-        """As of ``ChatTokenizer``; of the texts only the expressions' numbers are used."""
+        """As of ``ChatTokenizer``."""
+        branches = []
+        for question, answer in turns:
+            asked, answered = self._ids(question), self._ids(answer)
+            slots = [
+                len(asked) + i for i, token in enumerate(answered) if token in (self.seg_id, self.rej_id)
+            ]
+            ids = asked + answered
+            branches.append(
+                Branch(ids=ids, slots=slots, answer_start=len(asked))
+                if supervised
+                else Branch(ids=ids[: slots[-1]], slots=slots)
+            )
+        return branches
+
+    def _ids(self, text: str) -> list[int]:
+        special = {SEG_TOKEN: self.seg_id, REJ_TOKEN: self.rej_id}
         return [
-            self._branch([int(number) for number in re.findall(r"thing (\d+)", question)], supervised)
-            for question, _ in turns
+            special[word] if word in special else zlib.crc32(word.encode()) % self.image_id
+            for word in TOKEN.findall(text)
         ]
-
-    def _branch(self, numbers: list[int], supervised: bool) -> Branch:
-        drawn = [self._draw(BRANCH_TOKENS, seed=number) for number in numbers]
-        asked = [token for ids in drawn for token in ids[:-ANSWER_TOKENS]]
-        ids = asked + [token for ids in drawn for token in ids[-ANSWER_TOKENS:]]
-        slots = [len(asked) + (k + 1) * ANSWER_TOKENS for k in range(len(numbers))]
-        if supervised:
-            ids += [self.seg_id] * END_TOKENS
-        return Branch(ids=ids, slots=slots, answer_start=len(asked) if supervised else None)
-
-    def _draw(self, count: int, *, seed: int) -> list[int]:
-        drawn = random.Random(seed)
-        return [drawn.randrange(self.image_id) for _ in range(count)]
 
 
 def expression_texts(count: int) -> list[str]:
-    """Expressions that a :class:`SyntheticTokenizer` understands."""
-    return [f"thing {number}" for number in range(count)]
+    """Different expressions of four words: with their questions and answers ``BRANCH_TOKENS`` tokens each."""
+    return [f"the thing number {number}" for number in range(count)]

@@ -1,7 +1,5 @@
 """A training step."""
 
-import random
-
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, build_optim_wrapper
@@ -52,10 +50,13 @@ def training(config: Config, setting: Setting) -> Benchmark:
 
 
 def _logit_memory(segmentor: MLLMSegmentor, setting: Setting) -> dict[str, float]:
-    """MiB of the LM head's logits in protocol 'independent'; the gradient takes as much again."""
+    """MiB of the LM head's logits in protocol 'independent', with the test's answers.
+
+    The gradient takes as much again.
+    """
     style, backbone = segmentor.prompt, segmentor.backbone
     texts = expression_texts(setting.expressions)
-    turns = [[style.branch([text], rng=random) for text in texts]] * setting.images
+    turns = [[style.branch([text]) for text in texts]] * setting.images
     layout = backbone.layout(style.prefix(), turns, image_size=backbone.image_size, supervised=True)
     everywhere, answers = layout.input_ids.numel(), len(layout.answer_ids)
     mib = backbone.vocab_size * LOGIT_BYTES / 2**20

@@ -17,6 +17,7 @@ class Setting:
         images: B, images that pass together.
         expressions: K, expressions asked about each.
         repeats: Times each way is measured.
+        sentences: File with the sentences of images, for mode 'sentences'.
     """
 
     device: torch.device
@@ -24,6 +25,7 @@ class Setting:
     images: int
     expressions: int
     repeats: int
+    sentences: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

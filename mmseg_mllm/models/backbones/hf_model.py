@@ -18,7 +18,6 @@ def build_hf_model(
     pretrained: str | None,
     vocab_size: int | None,
     dtype: torch.dtype,
-    attn_implementation: str,
 ) -> PreTrainedModel:
     """Build a native vision-language model of transformers.
 
@@ -28,13 +27,12 @@ def build_hf_model(
         vocab_size: Length of the tokenizer; missing rows of embedding and LM head are added, each the mean
             of the others, as MLLMSeg does.
         dtype: Of the weights.
-        attn_implementation: 'sdpa' or 'eager'.
 
     Raises:
         CheckpointError: nothing loadable is at ``pretrained``, or a model of another architecture.
         ConfigError: ``arch`` names no model, or its vocabulary is smaller than the tokenizer.
     """
-    options = dict(dtype=dtype, attn_implementation=attn_implementation)
+    options = dict(dtype=dtype, attn_implementation="sdpa")
     with quiet_upstream():
         if pretrained is not None:
             model = _load(pretrained, arch, options)

@@ -15,12 +15,11 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from mmseg_mllm.compat import enable_gradient_checkpointing, quiet_upstream
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.adapters import inject_lora, set_trainable
+from mmseg_mllm.models.backbones.branch_attention import use_branch_attention
 from mmseg_mllm.models.backbones.chat_tokenizer import ChatTokenizer
 from mmseg_mllm.models.backbones.hf_model import build_hf_model, check_folder
 from mmseg_mllm.models.backbones.sequence_layout import SequenceLayout, pack
 from mmseg_mllm.models.features import MLLMFeatures, ReadPrefix, VisionFeatures
-
-ATTENTION = ("sdpa", "eager")
 
 
 @MODELS.register_module()
@@ -41,7 +40,6 @@ class MLLMBackbone(BaseModule):
         trainable: Other parts to train; see ``adapters.PARTS``. All else is frozen.
         dtype: 'float32' or 'bfloat16': of the frozen weights and of the computation, the mask decoder's
             too. What is trained stays in float32.
-        attn_implementation: 'sdpa' or 'eager'.
         gradient_checkpointing: Recompute the LLM's and vision tower's layers in the backward pass.
     """
 
@@ -54,15 +52,9 @@ class MLLMBackbone(BaseModule):
         lora: dict | None = None,
         trainable: Sequence[str] = (),
         dtype: str = "float32",
-        attn_implementation: str = "sdpa",
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        if attn_implementation not in ATTENTION:
-            raise ConfigError(
-                f"attn_implementation={attn_implementation!r}: the branches need a mask of their own, which "
-                f"{' and '.join(ATTENTION)} take"
-            )
         if dtype not in ("float32", "bfloat16"):
             raise ConfigError(f"dtype={dtype!r}: choose 'float32' or 'bfloat16'")
         if torch.get_default_device().type == "meta":
@@ -71,15 +63,14 @@ class MLLMBackbone(BaseModule):
             pretrained = os.path.expanduser(pretrained)
             check_folder(pretrained)
         self.dtype = getattr(torch, dtype)
-        self.attn_implementation = attn_implementation
         self.tokenizer = build_tokenizer(tokenizer, pretrained)
         self.model = build_hf_model(
             arch=arch,
             pretrained=pretrained,
             vocab_size=len(self.tokenizer) if self.tokenizer else None,
             dtype=self.dtype,
-            attn_implementation=attn_implementation,
         )
+        use_branch_attention(self.model.model.language_model)
         config = self.model.config
         self.patch_size = config.vision_config.patch_size[0]
         self.image_size = config.vision_config.image_size[0]
@@ -129,7 +120,7 @@ class MLLMBackbone(BaseModule):
         """
         ids = self._prefix_ids(prefix, image_size)
         branches = [self.tokenizer.branches(prefix, image, supervised=supervised) for image in turns]
-        return pack(prefixes=[ids] * len(turns), branches=branches, image_token_id=self.tokenizer.image_id)
+        return pack(prefix=ids, branches=branches, image_token_id=self.tokenizer.image_id)
 
     def questions(
         self, prefix: str, questions: Sequence[Sequence[str]], *, image_size: int
@@ -165,7 +156,11 @@ class MLLMBackbone(BaseModule):
 
     def see(self, images: Tensor) -> VisionFeatures:
         """The vision tower's part: (B, 3, H, W) float, normalised."""
-        with self.autocast():
+        core = self.model.model
+        parts = (core.vision_tower, core.multi_modal_projector)
+        trained = any(p.requires_grad for part in parts for p in part.parameters())
+        # A frozen tower needs no graph, and recomputing layers would make one.
+        with self.autocast(), torch.set_grad_enabled(trained and torch.is_grad_enabled()):
             vision = self.model.get_image_features(pixel_values=images)
         detail = _to_map(vision.last_hidden_state[:, 1:])  # without the class token
         return VisionFeatures(detail=detail, image_tokens=vision.pooler_output)
@@ -174,14 +169,16 @@ class MLLMBackbone(BaseModule):
         """The LLM's part, for images seen before."""
         layout = layout.to(vision.detail.device)
         with self.autocast():
-            hidden = self._language(vision.image_tokens, layout)
-            queries = hidden[layout.slot_reads.unbind(1)]
+            hidden = self._language_model(self._embed(layout, vision.image_tokens), layout).last_hidden_state[
+                0
+            ]
+            queries = hidden[layout.slot_reads]
             target_score, rejected = self._verdicts(queries)
             return MLLMFeatures(
                 detail=vision.detail,
-                semantic=_to_map(_gather(hidden, layout.image_positions - 1)),
+                semantic=_to_map(hidden[layout.image_positions - 1]),
                 queries=queries,
-                image_index=layout.slot_reads[:, 0],
+                image_index=layout.slot_images,
                 target_score=target_score,
                 rejected=rejected,
                 loss_text=self._text_loss(hidden, layout),
@@ -194,17 +191,15 @@ class MLLMBackbone(BaseModule):
         Arguments and errors are those of :meth:`layout`.
         """
         ids = self._prefix_ids(prefix, image_size)
-        layout = pack(
-            prefixes=[ids] * len(vision.detail),
-            branches=[[]] * len(vision.detail),
-            image_token_id=self.tokenizer.image_id,
-        ).to(vision.detail.device)
+        no_branches = [[]] * len(vision.detail)
+        layout = pack(prefix=ids, branches=no_branches, image_token_id=self.tokenizer.image_id)
+        layout = layout.to(vision.detail.device)
         with self.autocast():
             embeds = self._embed(layout, vision.image_tokens)
-            out = self._language_model(embeds, layout, first=0, cache=DynamicCache())
-            semantic = _to_map(_gather(out.last_hidden_state, layout.image_positions - 1))
+            out = self._language_model(embeds, layout, cache=DynamicCache())
+            semantic = _to_map(out.last_hidden_state[0, layout.image_positions - 1])
         kept = tuple((layer.keys, layer.values) for layer in out.past_key_values.layers)
-        return ReadPrefix(detail=vision.detail, semantic=semantic, keys_values=kept, length=len(ids))
+        return ReadPrefix(detail=vision.detail, semantic=semantic, keys_values=kept)
 
     @torch.no_grad()
     def read_on(self, prefix: ReadPrefix, layout: SequenceLayout) -> MLLMFeatures:
@@ -218,17 +213,17 @@ class MLLMBackbone(BaseModule):
         cache = DynamicCache()
         for i, (keys, values) in enumerate(prefix.keys_values):
             cache.update(keys, values, i)  # copies, so that the prefix stays as it is
+        start = layout.grid.start
         with self.autocast():
-            embeds = self.model.get_input_embeddings()(layout.input_ids[:, prefix.length :])
-            out = self._language_model(embeds, layout, first=prefix.length, cache=cache)
-            image, read = layout.slot_reads.unbind(1)
-            queries = out.last_hidden_state[image, read - prefix.length]
+            embeds = self.model.get_input_embeddings()(layout.input_ids[None, start:])
+            hidden = self._language_model(embeds, layout, first=start, cache=cache).last_hidden_state[0]
+            queries = hidden[layout.slot_reads - start]
             target_score, rejected = self._verdicts(queries)
         return MLLMFeatures(
             detail=prefix.detail,
             semantic=prefix.semantic,
             queries=queries,
-            image_index=image,
+            image_index=layout.slot_images,
             target_score=target_score,
             rejected=rejected,
         )
@@ -275,35 +270,24 @@ class MLLMBackbone(BaseModule):
         tokens = image_tokens.to(embeds.dtype).expand(len(questions), -1, -1)
         return embeds.masked_scatter(at_image, tokens), mask.long()
 
-    def _language(self, image_tokens: Tensor, layout: SequenceLayout) -> Tensor:
-        """(B, T, C_l) image tokens put in their places -> (B, L, C_l) last hidden states, after the norm."""
-        embeds = self._embed(layout, image_tokens)
-        return self._language_model(embeds, layout, first=0, cache=None).last_hidden_state
-
     def _embed(self, layout: SequenceLayout, image_tokens: Tensor) -> Tensor:
+        """(B, T, C_l) image tokens put in their places -> (1, L, C_l)."""
         embeds = self.model.get_input_embeddings()(layout.input_ids)
-        index = layout.image_positions.unsqueeze(-1).expand(-1, -1, embeds.shape[-1])
-        return embeds.scatter(1, index, image_tokens.to(embeds.dtype))
+        places = layout.image_positions.flatten()
+        return embeds.index_copy(0, places, image_tokens.flatten(0, 1).to(embeds.dtype))[None]
 
     def _language_model(
-        self, embeds: Tensor, layout: SequenceLayout, *, first: int, cache: DynamicCache | None
+        self, embeds: Tensor, layout: SequenceLayout, *, first: int = 0, cache: DynamicCache | None = None
     ) -> BaseModelOutputWithPast:
         """Run positions ``first`` and after; the cache holds those before."""
         return self.model.model.language_model(
             inputs_embeds=embeds,
-            attention_mask=self._mask(layout, embeds.dtype)[:, :, first:],
-            position_ids=layout.position_ids[:, first:],
+            attention_mask=layout.grid.mask(),
+            position_ids=layout.position_ids[None, first:],
             past_key_values=cache,
             use_cache=cache is not None,
+            grid=layout.grid,
         )
-
-    def _mask(self, layout: SequenceLayout, dtype: torch.dtype) -> Tensor:
-        """(B, 1, L, L) in the form that the attention implementation takes."""
-        visible = layout.attention_mask()
-        if self.attn_implementation == "sdpa":
-            return visible
-        # transformers' eager attention adds the mask to the scores.
-        return torch.zeros_like(visible, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)
 
     @torch.no_grad()
     def _verdicts(self, queries: Tensor) -> tuple[Tensor, Tensor]:
@@ -313,10 +297,10 @@ class MLLMBackbone(BaseModule):
         return logits[:, seg] - logits[:, rej], logits.argmax(dim=1) == rej
 
     def _text_loss(self, hidden: Tensor, layout: SequenceLayout) -> Tensor | None:
-        """Cross-entropy on answer tokens; the LM head sees these positions only."""
+        """Cross-entropy on answer tokens of the row (L, C_l); the LM head sees these positions only."""
         if not len(layout.answer_ids):
             return None
-        logits = self.model.lm_head(hidden[layout.answer_reads.unbind(1)]).float()
+        logits = self.model.lm_head(hidden[layout.answer_reads]).float()
         losses = F.cross_entropy(logits, layout.answer_ids, reduction="none")
         return (losses * layout.answer_weights).sum()
 
@@ -329,11 +313,6 @@ def build_tokenizer(tokenizer: str | dict | None, pretrained: str | None) -> Cha
     if source is None:
         return None
     return ChatTokenizer.from_pretrained(source)
-
-
-def _gather(hidden: Tensor, positions: Tensor) -> Tensor:
-    """hidden (B, L, C) at positions (B, T) -> (B, T, C)."""
-    return hidden.gather(1, positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
 
 
 def _up_to_first(ids: list[int], ends: Sequence[int]) -> list[int]:

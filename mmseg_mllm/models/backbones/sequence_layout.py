@@ -1,14 +1,10 @@
-"""One layout for every way of asking: a prefix with the image, then branches that don't see one another."""
+"""One layout for every way of asking: prefixes with an image, then branches that don't see one another."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
-
-PREFIX = 0
-"""Segment of the prefix; branches count from 1."""
-PADDING = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,100 +28,125 @@ class Branch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SequenceLayout:
-    """Token sequences of B images, padded to L tokens on the right.
-
-    Hidden states are read one position before their token, as in MLLMSeg's code; the index pairs below
-    are (image, position) of what is read.
+class BranchGrid:
+    """Which tokens attend together: B prefixes of P tokens stand first in the row, then N branches.
 
     Attributes:
-        input_ids: (B, L) int64.
-        position_ids: (B, L) int64; they restart after the prefix in each branch.
-        segment_ids: (B, L) int64; 0 for the prefix, k for branch k of the image, -1 for padding.
+        images: B.
+        prefix_length: P.
+        image: (N,) int64, whose prefix a branch continues.
+        tokens: (N, S) int64, where a branch's tokens stand in the row; shorter ones repeat their last.
+        cells: (L - B * P,) int64, where a branch token of the row stands in ``tokens``, flattened.
+    """
+
+    images: int
+    prefix_length: int
+    image: Tensor
+    tokens: Tensor
+    cells: Tensor
+
+    @property
+    def start(self) -> int:
+        """Where branches begin in the row."""
+        return self.images * self.prefix_length
+
+    def mask(self) -> Tensor:
+        """(1, 1, S, P + S) bool: a branch token sees its prefix and its branch, up to itself."""
+        n, p = self.tokens.shape[1], self.prefix_length
+        return torch.ones(n, p + n, dtype=torch.bool, device=self.tokens.device).tril(p)[None, None]
+
+    def to(self, device: torch.device | str) -> "BranchGrid":
+        """The same on another device."""
+        return _moved(self, device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceLayout:
+    """Token sequences of B images in one row of L tokens, without padding.
+
+    Hidden states are read one position before their token, as in MLLMSeg's code; ``*_reads`` are where.
+
+    Attributes:
+        input_ids: (L,) int64.
+        position_ids: (L,) int64; they begin in each prefix, and go on after it in each branch.
+        grid: What sees what.
         image_positions: (B, T) int64, positions of the T image tokens.
-        slot_reads: (N, 2) int64, one per expression in order.
-        answer_reads: (M, 2) int64, one per supervised token.
+        slot_images: (E,) int64, the image of each expression, in order.
+        slot_reads: (E,) int64.
+        answer_reads: (M,) int64, one per supervised token.
         answer_ids: (M,) int64, the token that should follow.
         answer_weights: (M,) float32, summing to 1: a mean over the branches of the mean over their tokens.
     """
 
     input_ids: Tensor
     position_ids: Tensor
-    segment_ids: Tensor
+    grid: BranchGrid
     image_positions: Tensor
+    slot_images: Tensor
     slot_reads: Tensor
     answer_reads: Tensor
     answer_ids: Tensor
     answer_weights: Tensor
 
-    def attention_mask(self) -> Tensor:
-        """(B, 1, L, L) bool: a token sees the prefix and its own branch, up to itself."""
-        query, key = self.segment_ids[:, :, None], self.segment_ids[:, None, :]
-        visible = (key == PREFIX) | (key == query)
-        # Padding sees itself only, so that no row of the softmax is empty.
-        visible &= (query != PADDING) | (key == PADDING)
-        return (visible & torch.ones_like(visible[0]).tril()).unsqueeze(1)
-
     def to(self, device: torch.device | str) -> "SequenceLayout":
         """The same layout on another device."""
-        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        return _moved(self, device)
 
 
 def pack(
-    *, prefixes: Sequence[Sequence[int]], branches: Sequence[Sequence[Branch]], image_token_id: int
+    *, prefix: Sequence[int], branches: Sequence[Sequence[Branch]], image_token_id: int
 ) -> SequenceLayout:
-    """Lay out B prefixes, each followed by its branches.
+    """Lay out the prefix once for each of B images, then their branches, image by image.
 
     Args:
-        prefixes: B token id lists, each with the same number of image tokens.
+        prefix: Token ids, the image's T tokens among them.
         branches: B lists of branches.
         image_token_id: Id of the image token.
     """
-    rows = [_row(prefix, row_branches) for prefix, row_branches in zip(prefixes, branches, strict=True)]
-    length = max(len(row["ids"]) for row in rows)
-    n_branches = sum(len(row_branches) for row_branches in branches)
+    B, P = len(branches), len(prefix)
+    flat = [(b, branch) for b, image_branches in enumerate(branches) for branch in image_branches]
+    starts = [B * P]
+    for _, branch in flat:
+        starts.append(starts[-1] + len(branch.ids))
+    placed = [(b, branch, start) for (b, branch), start in zip(flat, starts, strict=False)]
+    width = max((len(branch.ids) for _, branch in flat), default=0)
     answers = [
-        (b, read, token, weight / n_branches)
-        for b, row in enumerate(rows)
-        for read, token, weight in row["answers"]
+        (start + i - 1, branch.ids[i], 1 / (len(branch.ids) - branch.answer_start) / len(flat))
+        for _, branch, start in placed
+        if branch.answer_start is not None
+        for i in range(branch.answer_start, len(branch.ids))
     ]
-    input_ids = _padded([row["ids"] for row in rows], length, fill=0)
-    segment_ids = _padded([row["segments"] for row in rows], length, fill=PADDING)
-    is_image = (input_ids == image_token_id) & (segment_ids == PREFIX)
+    in_prefix = [i for i, token in enumerate(prefix) if token == image_token_id]
     return SequenceLayout(
-        input_ids=input_ids,
-        position_ids=_padded([row["positions"] for row in rows], length, fill=0),
-        segment_ids=segment_ids,
-        image_positions=is_image.nonzero()[:, 1].view(len(rows), -1),
-        slot_reads=torch.tensor(
-            [(b, read) for b, row in enumerate(rows) for read in row["slots"]], dtype=torch.long
-        ).view(-1, 2),
-        answer_reads=torch.tensor([a[:2] for a in answers], dtype=torch.long).view(-1, 2),
-        answer_ids=torch.tensor([a[2] for a in answers], dtype=torch.long),
-        answer_weights=torch.tensor([a[3] for a in answers], dtype=torch.float32),
+        input_ids=_long([*list(prefix) * B, *(token for _, branch in flat for token in branch.ids)]),
+        position_ids=_long(
+            [*list(range(P)) * B, *(P + i for _, branch in flat for i in range(len(branch.ids)))]
+        ),
+        grid=BranchGrid(
+            images=B,
+            prefix_length=P,
+            image=_long([b for b, _ in flat]),
+            tokens=_long(
+                [start + min(i, len(branch.ids) - 1) for _, branch, start in placed for i in range(width)]
+            ).view(len(flat), width),
+            cells=_long(
+                [n * width + i for n, (_, branch) in enumerate(flat) for i in range(len(branch.ids))]
+            ),
+        ),
+        image_positions=_long([b * P + i for b in range(B) for i in in_prefix]).view(B, -1),
+        slot_images=_long([b for b, branch in flat for _ in branch.slots]),
+        slot_reads=_long([start + slot - 1 for _, branch, start in placed for slot in branch.slots]),
+        answer_reads=_long([read for read, _, _ in answers]),
+        answer_ids=_long([token for _, token, _ in answers]),
+        answer_weights=torch.tensor([weight for _, _, weight in answers], dtype=torch.float32),
     )
 
 
-def _row(prefix: Sequence[int], branches: Sequence[Branch]) -> dict[str, list]:
-    """One image's sequence; positions in ``slots`` and ``answers`` are where the hidden state is read."""
-    row = dict(
-        ids=list(prefix),
-        positions=list(range(len(prefix))),
-        segments=[PREFIX] * len(prefix),
-        slots=[],
-        answers=[],
-    )
-    for k, branch in enumerate(branches, start=1):
-        start = len(row["ids"])
-        row["slots"] += [start + slot - 1 for slot in branch.slots]
-        if branch.answer_start is not None:
-            supervised = range(branch.answer_start, len(branch.ids))
-            row["answers"] += [(start + i - 1, branch.ids[i], 1 / len(supervised)) for i in supervised]
-        row["ids"] += branch.ids
-        row["positions"] += range(len(prefix), len(prefix) + len(branch.ids))
-        row["segments"] += [k] * len(branch.ids)
-    return row
+def _long(numbers: list[int]) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.long)
 
 
-def _padded(rows: list[list[int]], length: int, *, fill: int) -> Tensor:
-    return torch.tensor([row + [fill] * (length - len(row)) for row in rows], dtype=torch.long)
+def _moved(record, device: torch.device | str):
+    """A copy whose tensors, and records of tensors, are on that device."""
+    parts = {f.name: getattr(record, f.name) for f in fields(record)}
+    return replace(record, **{name: x.to(device) for name, x in parts.items() if hasattr(x, "to")})

@@ -1,7 +1,8 @@
 """The mask decoder: a fused feature map and query vectors in; a mask per query, or logits per class, out."""
 
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +66,8 @@ class DSFFHead(BaseDecodeHead):
         norm_cfg: Norm after the last 3 x 3 convolution. Batch norm's running statistics follow the masks of
             a fast learner too slowly; from scratch at a high learning rate take ``dict(type='GN', ...)``.
         in_index: Which backbone outputs are the detail and the semantic map.
+        compiled: In evaluation, run :meth:`encode` and :meth:`decode` through ``torch.compile``: the same
+            masks, after a minute of compiling. On a CPU it needs a C++ compiler.
         pretrained: Safetensors file with all of the head's weights, such as a model folder's
             ``decode_head.safetensors``; not read inside ``torch.device('meta')``.
         kwargs: As for ``mmseg``'s ``BaseDecodeHead``, with its defaults. For queries from outside
@@ -90,6 +93,7 @@ class DSFFHead(BaseDecodeHead):
         with_cp: bool = False,
         norm_cfg: dict | None = None,
         in_index: Sequence[int] = (0, 1),
+        compiled: bool = False,
         pretrained: str | None = None,
         **kwargs,
     ) -> None:
@@ -107,6 +111,7 @@ class DSFFHead(BaseDecodeHead):
         self.fusion_mode = fusion
         self.key_reduction = key_reduction
         self.with_cp = with_cp
+        self.compiled = compiled
         if dropout is None:
             dropout = 0.0 if for_classes else 0.1
         attention = dict(
@@ -132,6 +137,8 @@ class DSFFHead(BaseDecodeHead):
             self.class_conv = ConvModule(
                 channels, channels, 3, padding=1, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg
             )
+            if fusion == "dsff":
+                self._start_from_the_maps()
         else:
             self._init_mask_layers(mask_scale)
         if pretrained is not None and torch.get_default_device().type != "meta":
@@ -144,6 +151,15 @@ class DSFFHead(BaseDecodeHead):
         self.mask_scale = mask_scale
         self.mask_out = nn.Conv2d(1, 1, kernel_size=5, padding=2)
         self._start_as_background()
+
+    @torch.no_grad()
+    def _start_from_the_maps(self) -> None:
+        """Let the fusing layer hear the two maps first.
+
+        The attention block ends in a layer norm, so at a random start it is louder than both, says nothing, and
+        hides them: backbones from scratch learn from it for hundreds of steps more slowly.
+        """
+        self.fusion.proj.weight[:, : self.channels].mul_(0.1)
 
     def _load(self, path: str) -> None:
         tensors = read_tensors(path)
@@ -174,6 +190,13 @@ class DSFFHead(BaseDecodeHead):
         Returns:
             (B, C, H, W).
         """
+        return self._run(DSFFHead._encode, detail, semantic)
+
+    def _run(self, part: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        # By the class's function and not the head's own: a head may be copied.
+        return (_compiled(part) if self.compiled and not self.training else part)(self, *inputs)
+
+    def _encode(self, detail: Tensor, semantic: Tensor) -> Tensor:
         if self.fusion_mode == "detail":
             projected = None
         else:
@@ -195,8 +218,11 @@ class DSFFHead(BaseDecodeHead):
         Returns:
             (N, 1, mask_scale * H, mask_scale * W) mask logits.
         """
-        tokens = encoded.flatten(2).transpose(1, 2)[image_index]
-        tokens = self.decoder.attend_memory(tokens, self.query_proj(queries).unsqueeze(1))
+        return self._run(DSFFHead._decode, encoded, queries, image_index)
+
+    def _decode(self, encoded: Tensor, queries: Tensor, image_index: Tensor) -> Tensor:
+        tokens = encoded.flatten(2).transpose(1, 2)
+        tokens = self.decoder.attend_vectors(tokens, self.query_proj(queries), image_index)
         feature_map = tokens.transpose(1, 2).unflatten(2, encoded.shape[2:])
         # At least float32: SyncBatchNorm gathers float32 statistics from processes with masks, and those of
         # the input's dtype from processes without any.
@@ -259,3 +285,9 @@ class DSFFHead(BaseDecodeHead):
         labels = self._stack_batch_gt(batch_data_samples)
         check_labels(labels, num_classes=self.num_classes, ignore_index=self.ignore_index)
         return super().loss_by_feat(seg_logits, batch_data_samples)
+
+
+@functools.cache
+def _compiled(part: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Compiled once for all numbers of expressions."""
+    return torch.compile(part, dynamic=True)

@@ -1,5 +1,6 @@
 """The attention block of MLLMSeg: a post-norm transformer decoder layer that can be run in two halves."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -59,6 +60,39 @@ class DecoderBlock(nn.Module):
         tokens = self.norm3(tokens + self.dropout(self.linear2(hidden)))
         return self.final_norm(tokens)
 
+    def attend_vectors(self, tokens: Tensor, vectors: Tensor, index: Tensor) -> Tensor:
+        """Second half for N memories of a single token: ``attend_memory(tokens[index], vectors[:, None])``.
+
+        In evaluation the first linear layer runs once per image instead of once per vector. Its input is the
+        layer norm of token plus vector; with both centred that is (token + vector) / deviation, whose two
+        parts pass the layer each for itself, and the deviation follows from their products.
+
+        Args:
+            tokens: (B, L, C) from :meth:`attend_self`.
+            vectors: (N, C).
+            index: (N,) int64, which tokens each vector meets.
+
+        Returns:
+            (N, L, C).
+        """
+        if self.training:
+            return self.attend_memory(tokens[index], vectors.unsqueeze(1))
+        shift = self._single(vectors)
+        # Variances are differences of large numbers where features are large.
+        wide = torch.promote_types(tokens.dtype, torch.float32)
+        token, shift = _centred(tokens.to(wide)), _centred(shift.to(wide))
+        with torch.autocast(token.device.type, enabled=False):
+            product = (token @ shift.T)[index, :, torch.arange(len(index), device=index.device)]
+        variance = (_power(token)[index] + 2 * product + _power(shift)[:, None]) / token.shape[-1]
+        scale = (variance + self.norm2.eps).rsqrt().unsqueeze(2)
+        weight = self.linear1.weight * self.norm2.weight
+        bias = F.linear(self.norm2.bias, self.linear1.weight, self.linear1.bias)
+        hidden = F.linear(token, weight)[index] + F.linear(shift, weight).unsqueeze(1)
+        hidden = F.relu(torch.addcmul(bias, hidden, scale.to(hidden.dtype)))
+        tokens = (token[index] + shift.unsqueeze(1)).mul_(scale)
+        tokens = torch.addcmul(self.norm2.bias, tokens, self.norm2.weight)
+        return self.final_norm(self.norm3(tokens + self.linear2(hidden)))
+
     def _cross(self, tokens: Tensor, memory: Tensor) -> Tensor:
         return _attend(self.cross_attn, tokens, memory)
 
@@ -68,6 +102,14 @@ class DecoderBlock(nn.Module):
         value_weight = attn.in_proj_weight.chunk(3)[2]
         value_bias = attn.in_proj_bias.chunk(3)[2]
         return attn.out_proj(F.linear(memory, value_weight, value_bias))
+
+
+def _centred(x: Tensor) -> Tensor:
+    return x - x.mean(dim=-1, keepdim=True)
+
+
+def _power(x: Tensor) -> Tensor:
+    return x.square().sum(dim=-1)
 
 
 def _attend(attn: nn.MultiheadAttention, tokens: Tensor, memory: Tensor) -> Tensor:

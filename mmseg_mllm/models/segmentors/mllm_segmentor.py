@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmseg_mllm.boxes import mask_boxes
 from mmseg_mllm.compat import quiet_upstream
+from mmseg_mllm.models.backbones.detail_backbone import DetailBackbone
 from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout, pack
 from mmseg_mllm.models.checkpoints import check_state_dict
 from mmseg_mllm.models.features import MLLMFeatures, SeenImages, VisionFeatures
@@ -38,8 +39,12 @@ class MLLMSegmentor(BaseSegmentor):
             for the price of its own tokens; 'joint': all of an image in one conversation; 'paper': as
             MLLMSeg's code tests; 'generate': the model writes its answers. Training asks alone or jointly,
             and gives the answers.
-        max_expressions: Most expressions of an image that pass the LLM together at test, in protocol
-            'independent'; more are asked in parts after the image was read once, with the same result.
+        max_expressions: Most expressions of a batch that pass together at test; more are asked in parts after
+            the images were read once, with the same result. In one conversation ('joint', 'paper'), and where
+            answers are generated, it bounds the mask decoder alone.
+        detail_backbone: Config of a backbone of mmseg or mmpretrain that sees the image too, once. One of its
+            maps is put beside the vision tower's as the mask decoder's detail map, which has its size then.
+        detail_index: Which of its outputs that is.
     """
 
     def __init__(
@@ -51,15 +56,26 @@ class MLLMSegmentor(BaseSegmentor):
         prompt: str = "mllmseg",
         protocol: str = "independent",
         max_expressions: int = 64,
+        detail_backbone: dict | None = None,
+        detail_index: int = -1,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
         self.max_expressions = max_expressions
         self.protocol = protocol_of(protocol)
         self.prompt = prompt_style(prompt)
         self.backbone = MODELS.build(backbone)
+        detail_channels, semantic_channels = self.backbone.out_channels
+        mask_scale = self.backbone.patch_size
+        self.detail_backbone = None
+        if detail_backbone is not None:
+            self.detail_backbone = DetailBackbone(
+                backbone=detail_backbone, index=detail_index, image_size=self.backbone.image_size
+            )
+            detail_channels += self.detail_backbone.out_channels
+            mask_scale = self.detail_backbone.stride
         sizes = dict(
-            in_channels=self.backbone.out_channels,
-            mask_scale=self.backbone.patch_size,
+            in_channels=(detail_channels, semantic_channels),
+            mask_scale=mask_scale,
             semantic_scale=self.backbone.downsample,
         )
         with quiet_upstream():
@@ -73,10 +89,16 @@ class MLLMSegmentor(BaseSegmentor):
             inputs: (B, 3, H, W) float, normalised.
             data_samples: B samples with ``expressions``, ``ann_ids`` and ``gt_instances.masks`` (K, H, W).
         """
+        features = self.extract_feat(inputs, data_samples, supervised=True)
+        masks = torch.cat([sample.gt_instances.masks for sample in data_samples])
         has_target = [bool(ids) for sample in data_samples for ids in sample.ann_ids]
-        features, logits = self._run(inputs, data_samples, supervised=True, keep=has_target)
-        masks = torch.cat([sample.gt_instances.masks for sample in data_samples])[has_target]
-        return dict(loss_text=features.loss_text, **self.decode_head.mask_loss(logits, masks))
+        # As numbers: a mask of bools would make the CPU wait for the device.
+        chosen = torch.tensor([n for n, target in enumerate(has_target) if target], dtype=torch.long)
+        chosen = chosen.to(features.queries.device)
+        with self.backbone.autocast():
+            encoded = self.decode_head.encode(features.detail, features.semantic)
+            logits = self.decode_head.decode(encoded, features.queries[chosen], features.image_index[chosen])
+        return dict(loss_text=features.loss_text, **self.decode_head.mask_loss(logits, masks[chosen]))
 
     @torch.no_grad()
     def predict(
@@ -91,35 +113,25 @@ class MLLMSegmentor(BaseSegmentor):
         holds that there is no target: score below 0, in protocol 'paper' [REJ] likelier than all other
         tokens, in 'generate' no [SEG] written (the mask is then empty).
         """
-        most = max(len(sample.expressions) for sample in data_samples)
-        if self.protocol.name == "independent" and most > self.max_expressions:
-            return self._predict_in_parts(inputs, data_samples, most=most)
-        features, logits = self._run(inputs, data_samples, supervised=False)
-        return self._answered(features, logits, data_samples, protocol=self.protocol)
+        count = sum(len(sample.expressions) for sample in data_samples)
+        if self.protocol.name == "independent" and count > self.max_expressions:
+            return self.answer(self.look(inputs), data_samples)
+        features = self.extract_feat(inputs, data_samples)
+        return self._answered(features, self._mask_logits(features), data_samples, protocol=self.protocol)
 
-    def _predict_in_parts(
-        self, inputs: Tensor, data_samples: Sequence[SegDataSample], *, most: int
-    ) -> list[SegDataSample]:
-        seen = self.look(inputs)
-        found: list[list[InstanceData]] = [[] for _ in data_samples]
-        for first in range(0, most, self.max_expressions):
-            last = first + self.max_expressions
-            part = [
-                SegDataSample(metainfo=dict(expressions=s.expressions[first:last], ori_shape=s.ori_shape))
-                for s in data_samples
-            ]
-            for kept, sample in zip(found, self.answer(seen, part), strict=True):
-                kept.append(sample.pred_instances)
-        for sample, kept in zip(data_samples, found, strict=True):
-            sample.pred_instances = InstanceData.cat([part for part in kept if len(part)] or kept[:1])
-            sample.set_metainfo(dict(protocol=self.protocol.says))
-        return list(data_samples)
+    def see(self, inputs: Tensor) -> VisionFeatures:
+        """What the vision tower, and the detail backbone if there is one, make of (B, 3, H, W) images."""
+        vision = self.backbone.see(inputs)
+        if self.detail_backbone is None:
+            return vision
+        with self.backbone.autocast():
+            return replace(vision, detail=self.detail_backbone(inputs, vision.detail))
 
     @torch.no_grad()
     def look(self, inputs: Tensor) -> SeenImages:
         """Everything that questions about B images have in common: (B, 3, H, W) float, normalised."""
         backbone = self.backbone
-        prefix = backbone.read_prefix(backbone.see(inputs), self.prompt.prefix(), image_size=inputs.shape[-1])
+        prefix = backbone.read_prefix(self.see(inputs), self.prompt.prefix(), image_size=inputs.shape[-1])
         with backbone.autocast():
             return SeenImages(prefix=prefix, encoded=self.decode_head.encode(prefix.detail, prefix.semantic))
 
@@ -129,15 +141,28 @@ class MLLMSegmentor(BaseSegmentor):
 
         Args:
             seen: From :meth:`look`, of the same B images.
-            data_samples: B samples with ``expressions`` and ``ori_shape``.
+            data_samples: B samples with ``expressions``, one or more in all, and ``ori_shape``.
         """
+        asked = [(b, text) for b, sample in enumerate(data_samples) for text in sample.expressions]
+        found: list[list[InstanceData]] = [[] for _ in data_samples]
+        for first in range(0, len(asked), self.max_expressions):
+            part = [SegDataSample(metainfo=dict(expressions=[], ori_shape=s.ori_shape)) for s in data_samples]
+            for b, text in asked[first : first + self.max_expressions]:
+                part[b].expressions.append(text)
+            for kept, sample in zip(found, self._answer_part(seen, part), strict=True):
+                kept.append(sample.pred_instances)
+        for sample, kept in zip(data_samples, found, strict=True):
+            sample.pred_instances = InstanceData.cat([part for part in kept if len(part)] or kept[:1])
+            sample.set_metainfo(dict(protocol=protocol_of("independent").says))
+        return list(data_samples)
+
+    def _answer_part(self, seen: SeenImages, data_samples: Sequence[SegDataSample]) -> list[SegDataSample]:
         backbone = self.backbone
-        image_size = seen.prefix.detail.shape[-1] * backbone.patch_size
+        image_size = seen.prefix.semantic.shape[-1] * backbone.downsample * backbone.patch_size
         turns = [[self.prompt.branch([text]) for text in sample.expressions] for sample in data_samples]
         layout = backbone.layout(self.prompt.prefix(), turns, image_size=image_size, supervised=False)
         features = backbone.read_on(seen.prefix, layout)
-        with backbone.autocast():
-            logits = self.decode_head.decode(seen.encoded, features.queries, features.image_index)
+        logits = self._mask_logits(features, seen.encoded)
         return self._answered(features, logits, data_samples, protocol=protocol_of("independent"))
 
     @staticmethod
@@ -146,11 +171,13 @@ class MLLMSegmentor(BaseSegmentor):
     ) -> list[SegDataSample]:
         """Add ``pred_instances`` and ``protocol`` to the samples, as :meth:`predict` says."""
         rejected = features.rejected if protocol.paper or protocol.generated else None
-        probabilities = logits.float().sigmoid()
-        for i, sample in enumerate(data_samples):
-            chosen = features.image_index == i
-            resized, scores = _resized(probabilities[chosen], sample.ori_shape), features.target_score[chosen]
-            verdicts = scores < 0 if rejected is None else rejected[chosen]
+        # Split by counts that the CPU knows: a mask of bools would make it wait for the device.
+        counts = [len(sample.expressions) for sample in data_samples]
+        probabilities = logits.float().sigmoid().split(counts)
+        rejected = (features.target_score < 0 if rejected is None else rejected).split(counts)
+        found = zip(probabilities, features.target_score.split(counts), rejected, strict=True)
+        for sample, (maps, scores, verdicts) in zip(data_samples, found, strict=True):
+            resized = _resized(maps, sample.ori_shape)
             if protocol.generated:
                 resized = resized.masked_fill(verdicts[:, None, None], 0.0)
             sample.pred_instances = InstanceData(
@@ -169,7 +196,7 @@ class MLLMSegmentor(BaseSegmentor):
 
     def encode_decode(self, inputs: Tensor, data_samples: Sequence[SegDataSample]) -> Tensor:
         """Mask logits (N, 1, H, W) of all expressions in order."""
-        return self._run(inputs, data_samples, supervised=False)[1]
+        return self._mask_logits(self.extract_feat(inputs, data_samples))
 
     def extract_feat(
         self, inputs: Tensor, data_samples: Sequence[SegDataSample], *, supervised: bool = False
@@ -181,7 +208,7 @@ class MLLMSegmentor(BaseSegmentor):
             data_samples: B samples with ``expressions``, and for supervision ``ann_ids``.
             supervised: Draw training prompts and compute the loss on the answers.
         """
-        vision = self.backbone.see(inputs)
+        vision = self.see(inputs)
         if self.protocol.generated and not supervised:
             return self._read_own_answers(vision, inputs, data_samples)
         has_target = [self._answers(sample, supervised=supervised) for sample in data_samples]
@@ -212,7 +239,7 @@ class MLLMSegmentor(BaseSegmentor):
         turns = []
         for sample, answers in zip(data_samples, has_target, strict=True):
             n = len(sample.expressions)
-            groups = [range(n)] if self.protocol.joint else [[k] for k in range(n)]
+            groups = [range(n)] if self.protocol.joint and n else [[k] for k in range(n)]
             turns.append(
                 [
                     style.branch(
@@ -248,30 +275,18 @@ class MLLMSegmentor(BaseSegmentor):
                 ids = question + (answer[:-1] if ends else answer)
                 branches[-1].append(Branch(ids=ids, slots=[len(ids)]))
                 rejected.append(answer[-1:] != [backbone.tokenizer.seg_id])
-        layout = pack(
-            prefixes=[prefix_ids] * len(branches),
-            branches=branches,
-            image_token_id=backbone.tokenizer.image_id,
-        )
+        layout = pack(prefix=prefix_ids, branches=branches, image_token_id=backbone.tokenizer.image_id)
         features = backbone.read(vision, layout)
         return replace(features, rejected=torch.tensor(rejected, device=features.rejected.device))
 
-    def _run(
-        self,
-        inputs: Tensor,
-        data_samples: Sequence[SegDataSample],
-        *,
-        supervised: bool,
-        keep: list[bool] | None = None,
-    ) -> tuple[MLLMFeatures, Tensor]:
-        """Features, and mask logits (N, 1, H, W) of the expressions to ``keep`` (all by default)."""
-        features = self.extract_feat(inputs, data_samples, supervised=supervised)
-        queries, image_index = features.queries, features.image_index
-        if keep is not None:
-            queries, image_index = queries[keep], image_index[keep]
+    def _mask_logits(self, features: MLLMFeatures, encoded: Tensor | None = None) -> Tensor:
+        """(N, 1, H, W) of all expressions, decoded ``max_expressions`` at a time."""
         with self.backbone.autocast():
-            encoded = self.decode_head.encode(features.detail, features.semantic)
-            return features, self.decode_head.decode(encoded, queries, image_index)
+            if encoded is None:
+                encoded = self.decode_head.encode(features.detail, features.semantic)
+            asked = (features.queries, features.image_index)
+            parts = zip(*(x.split(self.max_expressions) for x in asked), strict=True)
+            return torch.cat([self.decode_head.decode(encoded, *part) for part in parts])
 
 
 def _resized(probabilities: Tensor, size: tuple[int, int]) -> Tensor:

@@ -5,7 +5,7 @@ from mmseg_mllm.models.backbones.sequence_layout import Branch, pack
 
 IMAGE = 9
 LAYOUT = dict(
-    prefixes=[[1, 9, 9, 2], [9, 9, 3]],
+    prefix=[1, 9, 9, 2],
     branches=[
         [Branch(ids=[4, 5, 6], slots=[2], answer_start=1), Branch(ids=[7, 8], slots=[2])],
         [Branch(ids=[4, 5], slots=[1], answer_start=1)],
@@ -14,18 +14,27 @@ LAYOUT = dict(
 )
 
 
-def test_ids_positions_and_segments():
+def test_ids_and_positions_stand_in_one_row_without_padding():
     layout = pack(**LAYOUT)
-    assert layout.input_ids.tolist() == [[1, 9, 9, 2, 4, 5, 6, 7, 8], [9, 9, 3, 4, 5, 0, 0, 0, 0]]
-    assert layout.position_ids.tolist() == [[0, 1, 2, 3, 4, 5, 6, 4, 5], [0, 1, 2, 3, 4, 0, 0, 0, 0]]
-    assert layout.segment_ids.tolist() == [[0, 0, 0, 0, 1, 1, 1, 2, 2], [0, 0, 0, 1, 1, -1, -1, -1, -1]]
-    assert layout.image_positions.tolist() == [[1, 2], [0, 1]]
+    assert layout.input_ids.tolist() == [1, 9, 9, 2, 1, 9, 9, 2, 4, 5, 6, 7, 8, 4, 5]
+    assert layout.position_ids.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 4, 5, 4, 5]
+    assert layout.image_positions.tolist() == [[1, 2], [5, 6]]
+
+
+def test_branches_by_image_and_token():
+    grid = pack(**LAYOUT).grid
+    assert (grid.images, grid.prefix_length, grid.start) == (2, 4, 8)
+    assert grid.image.tolist() == [0, 0, 1]
+    assert grid.tokens.tolist() == [[8, 9, 10], [11, 12, 12], [13, 14, 14]]
+    # Taking the grid's cells of the grid's tokens gives the row's branches back.
+    assert grid.tokens.flatten()[grid.cells].tolist() == list(range(8, 15))
 
 
 def test_slots_and_answers_are_read_one_token_before():
     layout = pack(**LAYOUT)
-    assert layout.slot_reads.tolist() == [[0, 5], [0, 8], [1, 3]]
-    assert layout.answer_reads.tolist() == [[0, 4], [0, 5], [1, 3]]
+    assert layout.slot_images.tolist() == [0, 0, 1]
+    assert layout.slot_reads.tolist() == [9, 12, 13]
+    assert layout.answer_reads.tolist() == [8, 9, 13]
     assert layout.answer_ids.tolist() == [5, 6, 5]
 
 
@@ -34,19 +43,12 @@ def test_answers_weigh_the_same_per_branch():
     assert weights.tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 3])
 
 
-def test_attention_mask_by_its_definition():
-    layout = pack(**LAYOUT)
-    mask = layout.attention_mask()
-    segments = layout.segment_ids.tolist()
-    for b, row in enumerate(segments):
-        for q, query in enumerate(row):
-            for k, key in enumerate(row):
-                sees = k <= q and (key == query or (key == 0 and query != -1))
-                assert mask[b, 0, q, k].item() == sees, (b, q, k)
-
-
-def test_no_row_of_the_mask_is_empty():
-    assert pack(**LAYOUT).attention_mask().any(dim=-1).all()
+def test_mask_of_a_branch_by_its_definition():
+    mask = pack(**LAYOUT).grid.mask()
+    assert mask.shape == (1, 1, 3, 7)
+    for query in range(3):
+        for key in range(7):
+            assert mask[0, 0, query, key].item() == (key < 4 or key - 4 <= query)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,13 @@ def test_branch_without_question_or_slot_is_refused(wrong):
 
 
 def test_nothing_supervised_leaves_empty_answers():
-    layout = pack(prefixes=[[9]], branches=[[Branch(ids=[1], slots=[1])]], image_token_id=IMAGE)
-    assert layout.answer_ids.shape == (0,)
-    assert layout.answer_reads.shape == (0, 2)
+    layout = pack(prefix=[9], branches=[[Branch(ids=[1], slots=[1])]], image_token_id=IMAGE)
+    assert layout.answer_ids.shape == layout.answer_reads.shape == (0,)
     assert torch.is_floating_point(layout.answer_weights)
+
+
+def test_prefixes_alone():
+    layout = pack(prefix=[1, 9], branches=[[], []], image_token_id=IMAGE)
+    assert layout.input_ids.tolist() == [1, 9, 1, 9]
+    assert layout.grid.tokens.shape == (0, 0)
+    assert layout.grid.mask().shape == (1, 1, 0, 2)

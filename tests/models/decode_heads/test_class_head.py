@@ -280,9 +280,11 @@ def test_binary_with_one_output():
 
 
 @pytest.mark.parametrize("fusion", ["dsff", "concat", "detail", "semantic"])
-def test_each_fusion(fusion):
-    made = head(fusion=fusion)
-    made([torch.randn(2, C_V, 6, 8), torch.randn(2, C_L, 3, 4)]).sum().backward()
+@pytest.mark.parametrize(("semantic_size", "with_cp"), [((3, 4), False), ((6, 8), False), ((3, 4), True)])
+def test_every_parameter_is_used(fusion, semantic_size, with_cp):
+    """Also on a frozen backbone, and where both maps are of one size: DDP stops at an unused parameter."""
+    made = head(fusion=fusion, with_cp=with_cp)
+    made([torch.randn(2, C_V, 6, 8), torch.randn(2, C_L, *semantic_size)]).sum().backward()
     assert [name for name, param in made.named_parameters() if param.grad is None] == []
 
 

@@ -1,9 +1,11 @@
 import math
+from copy import deepcopy
 
 import mmseg.registry
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.compiler import needs_compiler
 from torch import nn
 
 from mmseg_mllm.conversion.head_names import head_state_dict_to_official
@@ -84,6 +86,24 @@ def test_equals_computing_everything_per_expression(image_index, semantic_scale)
         expected = plain(projected[image, None], semantic[image, None].flatten(2).mT, queries[n, None, None])
         torch.testing.assert_close(logits[n, None], expected, rtol=0, atol=1e-10)
     assert logits.std() > 0.1
+
+
+@needs_compiler
+@torch.no_grad()
+def test_compiled_gives_the_same_masks(monkeypatch):
+    """For any number of expressions, also in a copy of the head."""
+    head = small_head()
+    features = random_features([0, 2, 2])
+    detail, semantic, queries, index = features
+    wanted = head.decode(head.encode(detail, semantic), queries, index)
+    head.compiled = True
+    # Detecting vector instructions and sharing headers take longer than compiling once without.
+    monkeypatch.setattr("torch._inductor.config.cpp.simdlen", 1)
+    monkeypatch.setattr("torch._inductor.config.cpp_cache_precompile_headers", False)
+    for copy in (head, deepcopy(head)):
+        for n in (3, 2):
+            found = copy.decode(copy.encode(detail, semantic), queries[:n], index[:n])
+            torch.testing.assert_close(found, wanted[:n], rtol=0, atol=1e-4)
 
 
 def test_detail_of_the_heads_width_is_taken_as_it_is():

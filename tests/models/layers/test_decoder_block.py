@@ -100,6 +100,35 @@ def test_first_half_serves_many_memories(memory_tokens):
         torch.testing.assert_close(half, block(tokens, memory[None])[0], rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("index", [[0, 0, 2, 1], [1], []])
+def test_many_vectors_meet_shared_tokens(index, training):
+    """Against the plain second half on repeated tokens, with gradients; features far from zero mean."""
+    block, index = make_pair(dropout=0.0)[0].train(training), torch.tensor(index, dtype=torch.long)
+    tokens = block.attend_self(torch.randn(3, L, C)).detach() + 20
+    vectors = torch.randn(len(index), C)
+    upstream = torch.randn(len(index), L, C)
+    leaves = [(tokens.clone().requires_grad_(), vectors.clone().requires_grad_()) for _ in range(2)]
+    outs = [
+        block.attend_vectors(leaves[0][0], leaves[0][1], index),
+        block.attend_memory(leaves[1][0][index], leaves[1][1].unsqueeze(1)),
+    ]
+    torch.testing.assert_close(*outs, rtol=0, atol=1e-9)
+    for out in outs:
+        out.backward(upstream)
+    for leaf, expected in zip(*leaves, strict=True):
+        torch.testing.assert_close(leaf.grad, expected.grad, rtol=1e-7, atol=1e-8)
+
+
+def test_fewer_keys_in_self_attention():
+    block = make_pair()[0].eval()
+    tokens, keys = make_inputs(4)
+    attended = block.self_attn(tokens, keys, keys)[0]
+    torch.testing.assert_close(
+        block.attend_self(tokens, keys=keys), block.norm1(tokens + attended), rtol=0, atol=1e-10
+    )
+
+
 def test_batch_of_nothing():
     block = make_pair()[0].train()
     out = block(torch.zeros(0, L, C), torch.zeros(0, 1, C))

@@ -1,0 +1,95 @@
+"""Against the stock language model of transformers under one dense mask, written out by its definition."""
+
+import pytest
+import torch
+from transformers import AutoModel, LlamaConfig, Qwen2Config
+
+from mmseg_mllm.models.backbones.branch_attention import use_branch_attention
+from mmseg_mllm.models.backbones.sequence_layout import Branch, pack
+
+IMAGE = 3
+SIZES = dict(
+    vocab_size=50,
+    hidden_size=32,
+    intermediate_size=40,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    initializer_range=0.3,
+)
+
+
+def branch(first, length):
+    return Branch(ids=[(first + i) % 50 for i in range(length)], slots=[length])
+
+
+BRANCHES = [[branch(5, 3), branch(17, 7), branch(40, 1)], [], [branch(9, 4)]]
+
+
+def dense_mask(lengths, prefix):
+    """(L, L) for B prefixes and per image the lengths of its branches."""
+    owners = [(b, None) for b in range(len(lengths)) for _ in range(prefix)]
+    owners += [(b, k) for b, image in enumerate(lengths) for k, n in enumerate(image) for _ in range(n)]
+    mask = torch.zeros(len(owners), len(owners), dtype=torch.bool)
+    for q, (image, own) in enumerate(owners):
+        for k, (other, theirs) in enumerate(owners[: q + 1]):
+            mask[q, k] = image == other and theirs in (None, own)
+    return mask
+
+
+def make_model(kind, attention):
+    torch.manual_seed(0)
+    config = dict(qwen2=Qwen2Config, llama=LlamaConfig)[kind](**SIZES)
+    model = AutoModel.from_config(config, attn_implementation="sdpa").eval()
+    if attention == "branches":
+        use_branch_attention(model)
+    return model
+
+
+def run(model, layout, **kwargs):
+    embeds = model.embed_tokens(layout.input_ids)[None].detach().requires_grad_()
+    out = model(inputs_embeds=embeds, position_ids=layout.position_ids[None], **kwargs).last_hidden_state
+    out.square().sum().backward()
+    return out, embeds.grad
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "llama"])
+@pytest.mark.parametrize("branches", [BRANCHES, [[branch(5, 3)]], [[], []]], ids=["ragged", "one", "none"])
+def test_it_is_a_dense_mask(kind, branches):
+    layout = pack(prefix=[1, IMAGE, IMAGE, 2], branches=branches, image_token_id=IMAGE)
+    mask = dense_mask([[len(b.ids) for b in image] for image in branches], prefix=4)
+    wanted = run(make_model(kind, "sdpa"), layout, attention_mask=mask[None, None])
+    grid = layout.grid
+    found = run(make_model(kind, "branches"), layout, attention_mask=grid.mask(), grid=grid)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+def test_without_a_grid_it_is_sdpa():
+    ids = torch.arange(5, 25).view(2, 10)
+    padded = torch.ones(2, 10, dtype=torch.long)
+    padded[0, :4] = 0
+    out = [make_model("qwen2", name)(ids, attention_mask=padded)[0] for name in ("sdpa", "branches")]
+    torch.testing.assert_close(*out)
+
+
+def test_work_grows_with_the_branches_and_not_with_their_square():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    def flops(n):
+        layout = pack(prefix=[1, IMAGE, 2], branches=[[branch(5, 6)] * n], image_token_id=IMAGE)
+        with torch.device("meta"):
+            model = make_model("qwen2", "branches")
+        layout = layout.to("meta")
+        with FlopCounterMode(display=False) as counter:
+            model(
+                inputs_embeds=model.embed_tokens(layout.input_ids)[None],
+                position_ids=layout.position_ids[None],
+                attention_mask=layout.grid.mask(),
+                grid=layout.grid,
+            )
+        return counter.get_total_flops()
+
+    one = flops(2) - flops(1)
+    assert one > 0
+    assert flops(64) - flops(1) == 63 * one

@@ -1,0 +1,46 @@
+import json
+
+import pytest
+from helpers.in_process import run_in_process
+from PIL import Image
+
+TOOL = "tools/analysis_tools/plot_growth.py"
+
+
+def growth(seconds, flops):
+    ways = {
+        f"K = {2**k}": dict(seconds=dict(median=s, min=s * 0.9, max=s * 1.2), flops=f)
+        for k, (s, f) in enumerate(zip(seconds, flops, strict=True))
+    }
+    return dict(mode="growth", ways=ways, config="configs/a_model.py", dtype="float32", device="a machine")
+
+
+def test_draws_and_tells_both_slopes(monkeypatch, capsys, tmp_path):
+    source, picture = tmp_path / "growth.json", tmp_path / "growth.png"
+    # 2 s and a further 0.5 s each; 100 FLOPs and a further 10, so 0.2 s at 50 FLOPs a second.
+    source.write_text(json.dumps(growth([2.0, 2.5, 3.5], [100, 110, 130])))
+    code, out, err = run_in_process(monkeypatch, capsys, TOOL, str(source), str(picture))
+    assert (code, err) == (0, "")
+    assert "a further expression costs 0.5 s, 0.2 s predicted" in out
+    with Image.open(picture) as image:
+        assert min(image.size) > 300
+        assert len(image.convert("RGB").getcolors(100_000)) > 10
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "benchmark.py growth"),
+        (json.dumps(growth([2.0], [100])), "--expressions 2 or more"),
+        ("not json", "can't be read as JSON"),
+        (None, "no such file"),
+    ],
+)
+def test_errors_are_told(monkeypatch, capsys, tmp_path, text, message):
+    source = tmp_path / "growth.json"
+    if text is not None:
+        source.write_text(text)
+    code, _, err = run_in_process(monkeypatch, capsys, TOOL, str(source), str(tmp_path / "growth.png"))
+    assert code == 1
+    assert err.startswith("error: ")
+    assert message in err
