@@ -11,6 +11,7 @@ import torch
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
+from mmseg_mllm.analysis import build_on_meta, count_parameters
 from mmseg_mllm.engine.config import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -73,3 +74,28 @@ def test_dysample_in_a_neck_of_ones_own():
     assert [layer.offset.weight.grad is not None for layer in model.neck.up] == [False, True, True]
     # "one 1 x 1 convolution to 32 channels per layer"
     assert {layer.offset.out_channels for layer in model.neck.up} == {32}
+
+
+def test_a_detail_backbone_for_the_referring_model(tmp_path):
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    config = blocks("python")[2]
+    path = tmp_path / re.match(r"# (\S+)", config)[1]
+    path.parent.mkdir()
+    path.write_text(config)
+    init_default_scope("mmseg")
+    model = MODELS.build(load_config(str(path)).model)
+    plain = MODELS.build(load_config(str(ROOT / "configs/mllmseg/internvl_tiny_toy.py")).model)
+    # Two stages of a quarter of ResNet-18's width: 32 channels at stride 8.
+    assert (model.detail_backbone.out_channels, model.detail_backbone.stride) == (32, 8)
+    assert model.decode_head.in_channels[0] == plain.decode_head.in_channels[0] + 32
+
+
+def test_costs_of_the_detail_backbone_are_those_of_the_configs():
+    counts = []
+    for name in ("internvl2_5_8b_refcoco", "internvl2_5_8b_resnet_detail_refcoco"):
+        model = build_on_meta(load_config(str(ROOT / "configs" / "mllmseg" / f"{name}.py")).model)
+        counts.append(count_parameters(model))
+    row = re.search(r"^\| parameters of the decoder \| ([\d,]+) \| ([\d,]+) \|$", PAGE, flags=re.MULTILINE)
+    assert [int(n.replace(",", "")) for n in row.groups()] == [count["decoder"] for count in counts]
+    extra = re.search(r"^\| parameters of the detail backbone \| +\| ([\d,]+) \|$", PAGE, flags=re.MULTILINE)
+    assert int(extra[1].replace(",", "")) == counts[1]["detail backbone"]
