@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from rich import box
 from rich.console import Console
@@ -40,6 +40,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures here")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw costs against size into this picture")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, help="settings that override all configs, as key=value"
+    )
     return parser.parse_args()
 
 
@@ -48,7 +51,7 @@ def main() -> None:
     for path in filter(None, (args.json, args.plot)):
         if not path.parent.is_dir():
             raise ConfigError(f"{path}: there is no folder {path.parent}")
-    configs = {Path(path).stem: load_config(path) for path in args.configs}
+    configs = {Path(path).stem: load_config(path, args.cfg_options) for path in args.configs}
     setting = make_setting(
         device=args.device,
         dtype="float32",
