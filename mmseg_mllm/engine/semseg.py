@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.runner import Runner
 from mmseg.engine.hooks import SegVisualizationHook
 from mmseg.registry import MODELS
@@ -34,7 +35,13 @@ def check_data_roots(config: Config) -> None:
 
 
 def use_amp(config: Config) -> None:
-    """Compute in bfloat16, train in float32."""
+    """Compute in bfloat16, train in float32.
+
+    Raises:
+        ConfigError: there is no accelerator; mmengine's wrapper refuses to run without one.
+    """
+    if get_device() == "cpu":
+        raise ConfigError("--amp: ordinary segmentation needs a GPU for it, and there is none; leave it out")
     config.optim_wrapper.type = "AmpOptimWrapper"
     config.optim_wrapper.dtype = "bfloat16"
 

@@ -100,14 +100,11 @@ def test_slide_equals_whole_where_one_window_covers_the_image(run_test):
     whole = rows(run_test()[1])
     one = ["model.test_cfg.mode=slide", "model.test_cfg.crop_size=64,64", "model.test_cfg.stride=64,64"]
     assert rows(run_test(settings=one)[1]) == whole
-    many = ["model.test_cfg.mode=slide", "model.test_cfg.crop_size=48,48", "model.test_cfg.stride=32,32"]
-    code, out, err = run_test(settings=many)
-    assert code == 0, err
-    assert list(rows(out)) == list(whole)
 
 
-def test_tta_and_pictures(run_test, tmp_path):
-    code, out, err = run_test("--tta", "--show-dir", tmp_path / "pictures")
+def test_tta_in_windows_and_pictures(run_test, tmp_path):
+    windows = ["model.test_cfg.mode=slide", "model.test_cfg.crop_size=48,48", "model.test_cfg.stride=32,32"]
+    code, out, err = run_test("--tta", "--show-dir", tmp_path / "pictures", settings=windows)
     assert code == 0, err
     assert list(rows(out)) == [*SEMSEG_CLASSES, "mean"]
     assert len(list((tmp_path / "pictures").rglob("*.png"))) == 3
@@ -118,6 +115,14 @@ def test_flags_of_referring_models_are_refused(run_test, flag):
     code, _, err = run_test(*flag)
     assert code == 1
     assert f"error: {flag[0]} is for referring models" in err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_amp_without_a_gpu_is_refused(options, monkeypatch, capsys, tmp_path):
+    command = [CONFIG, "--amp", "--work-dir", tmp_path, *options]
+    code, _, err = run_in_process(monkeypatch, capsys, "tools/train.py", *command)
+    assert code == 1
+    assert "error: --amp: ordinary segmentation needs a GPU" in err
 
 
 def test_missing_data_is_named(run_test):
