@@ -5,6 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from rich.console import Console
 
@@ -12,7 +13,16 @@ import mmseg_mllm  # noqa: F401
 from mmseg_mllm.engine.cli import parse_tool_args, tool_parser
 from mmseg_mllm.engine.config import load_config, test_datasets
 from mmseg_mllm.engine.runner import build_runner, run_tool
-from mmseg_mllm.errors import CheckpointError
+from mmseg_mllm.engine.semseg import (
+    check_data_roots,
+    class_tables,
+    draw_predictions,
+    is_referring,
+    spread_pictures,
+    tell_classes,
+    use_tta,
+)
+from mmseg_mllm.errors import CheckpointError, ConfigError
 from mmseg_mllm.evaluation import RESMetric
 from mmseg_mllm.evaluation.configured import configured_metrics
 from mmseg_mllm.evaluation.report import tables
@@ -27,6 +37,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out", help="write the predicted masks to this JSON file, as COCO RLE")
     parser.add_argument("--show-dir", help="write pictures of some predictions to this folder")
     parser.add_argument("--show-num", type=int, default=12, help="how many pictures (default 12)")
+    parser.add_argument(
+        "--tta", action="store_true", help="test-time augmentation (not for referring models)"
+    )
     parser.add_argument("--split", nargs="+", help="splits to test instead of the config's")
     parser.add_argument(
         "--protocol", help=f"how expressions are asked instead of the config's way: {', '.join(PROTOCOLS)}"
@@ -55,6 +68,19 @@ def main() -> None:
         raise CheckpointError(f"{args.checkpoint}: no such checkpoint file or model folder")
     config.launcher = args.launcher
     config.work_dir = args.work_dir or config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
+    prepare = prepare_referring if is_referring(config) else prepare_classes
+    prepare(config, args)
+    runner = build_runner(config)
+    spread_pictures(runner, count=args.show_num)
+    runner.test()
+    if is_main_process():
+        report(runner, args)
+
+
+def prepare_referring(config: Config, args: argparse.Namespace) -> None:
+    """What the flags ask of a referring model."""
+    if args.tta:
+        raise ConfigError("--tta is for ordinary segmentation; a referring model has none")
     if args.protocol:
         config.model.protocol = args.protocol
     if args.split:
@@ -66,26 +92,41 @@ def main() -> None:
     ]
     pictures = dict(type="ReferringVisualizationHook", out_dir=args.show_dir, num_images=args.show_num)
     config.custom_hooks = [*config.get("custom_hooks", []), pictures]
-    runner = build_runner(config)
-    runner.test()
-    if is_main_process():
-        report(runner, args)
+
+
+def prepare_classes(config: Config, args: argparse.Namespace) -> None:
+    """What the flags ask of an ordinary segmentor."""
+    for flag in ("out", "split", "protocol", "rejection", "shuffle_expressions"):
+        if getattr(args, flag):
+            raise ConfigError(
+                f"--{flag.replace('_', '-')} is for referring models; {args.config} has classes"
+            )
+    check_data_roots(config)
+    tell_classes(config)
+    if args.show_dir:
+        draw_predictions(config, out_dir=args.show_dir)
+    if args.tta:
+        use_tta(config)
 
 
 def report(runner, args: argparse.Namespace) -> None:
     """A table for each task, and where the files are."""
     # A pipe has no width of its own, and a table must not be squeezed into 80 columns.
     console = Console(width=None if sys.stdout.isatty() else 160)
-    metric = next(m for m in runner.test_loop.evaluator.metrics if isinstance(m, RESMetric))
     command = shlex.join(["python", *sys.argv])
-    for table in tables(metric.rows):
+    metric = next((m for m in runner.test_loop.evaluator.metrics if isinstance(m, RESMetric)), None)
+    for table in class_tables(runner) if metric is None else tables(metric.rows):
         console.print(table)
     console.print(f"made by: {command}", highlight=False, soft_wrap=True)
     if args.shuffle_expressions:
         console.print(
             "cIoU rotated: a control, each mask scored against the target of the image's next object"
         )
-    if runner.cfg.model.protocol == "paper" and runner.cfg.model.prompt != PAPER_PROMPT:
+    if (
+        metric is not None
+        and runner.cfg.model.protocol == "paper"
+        and runner.cfg.model.prompt != PAPER_PROMPT
+    ):
         console.print(
             f"note: protocol 'paper' asks with the prompt '{PAPER_PROMPT}', this model was trained with "
             f"'{runner.cfg.model.prompt}'"

@@ -8,6 +8,7 @@ import mmseg_mllm  # noqa: F401
 from mmseg_mllm.engine.cli import parse_tool_args, tool_parser
 from mmseg_mllm.engine.config import fit_effective_batch, load_config
 from mmseg_mllm.engine.runner import build_runner, run_tool
+from mmseg_mllm.engine.semseg import check_data_roots, is_referring, use_amp
 from mmseg_mllm.errors import CheckpointError
 
 
@@ -28,8 +29,12 @@ def main() -> None:
     config = load_config(args.config, args.cfg_options)
     config.launcher = args.launcher
     config.work_dir = args.work_dir or config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
-    if args.amp:
+    if not is_referring(config):
+        check_data_roots(config)
+    if args.amp and is_referring(config):
         config.model.backbone.dtype = "bfloat16"
+    elif args.amp:
+        use_amp(config)
     if args.resume is not None:
         config.resume = True
         if args.resume != "auto":

@@ -14,17 +14,29 @@ def load_config(path: str, options: dict | None = None) -> Config:
     The option ``data_root`` moves every dataset of the config.
 
     Raises:
-        ConfigError: there is no such file.
+        ConfigError: there is no such file, or a package that it imports is not installed.
     """
     if not Path(path).is_file():
-        raise ConfigError(f"{path}: no such config file; the configs are in configs/mllmseg/")
-    config = Config.fromfile(path)
+        raise ConfigError(f"{path}: no such config file; the configs are in configs/mllmseg/, configs/dsff/")
+    try:
+        config = Config.fromfile(path)
+    except ImportError as error:
+        # mmengine's own message is the search path of Python; the cause says what is missing.
+        raise ConfigError(
+            f"{path}: custom_imports: {error.__cause__ or error}; is the package installed? Backbones of "
+            "MMPretrain need mmpretrain and torchvision: pip install 'mmseg_mllm[mmpretrain]'"
+        ) from None
     if options:
         config.merge_from_dict(options)
         if "data_root" in options:
-            for dataset in _dicts_with(config._cfg_dict, "data_root"):
+            for dataset in dataset_configs(config):
                 dataset.data_root = options["data_root"]
     return config
+
+
+def dataset_configs(config: Config) -> list[ConfigDict]:
+    """All datasets of a config that have a ``data_root``, taken out of any concatenation."""
+    return list(_dicts_with(config._cfg_dict, "data_root"))
 
 
 def test_datasets(config: Config) -> list[ConfigDict]:

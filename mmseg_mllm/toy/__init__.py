@@ -1,18 +1,24 @@
-"""Toy referring data: rendered scenes of coloured shapes in the file layout of RefCOCO and gRefCOCO."""
+"""Toy data: rendered scenes of coloured shapes, in the layouts of RefCOCO, gRefCOCO and MMSegmentation."""
 
 from .dataset import write_toy_refcoco
 from .render import render_scene
 from .scene import Scene, SceneObject, sample_scene
+from .semseg import SEMSEG_CLASSES, SEMSEG_COUNTS, SEMSEG_PALETTE, ToySemsegArguments, write_toy_semseg
 from .stamp import ToyArguments, is_finished
 from .vocabulary import DEFAULT_COUNTS
 
 __all__ = [
     "DEFAULT_COUNTS",
+    "SEMSEG_CLASSES",
+    "SEMSEG_COUNTS",
+    "SEMSEG_PALETTE",
     "Scene",
     "SceneObject",
     "ToyArguments",
+    "ToySemsegArguments",
     "is_finished",
     "render_scene",
     "sample_scene",
     "write_toy_refcoco",
+    "write_toy_semseg",
 ]

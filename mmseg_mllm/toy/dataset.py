@@ -5,17 +5,12 @@ import pickle
 import shutil
 from pathlib import Path
 
-from PIL import Image
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from .expressions import grefcoco_expressions, refcoco_expressions
 from .records import CATEGORIES, annotation_records, grefcoco_refs, image_record, refcoco_refs
-from .render import render_scene
-from .scene import sample_scene
+from .scene import Scene
 from .stamp import ToyArguments, begin, finish, is_finished
 from .vocabulary import scene_rng
-
-_JPEG_QUALITY = 92
+from .writing import each_scene, save_picture
 
 
 def write_toy_refcoco(
@@ -50,17 +45,12 @@ def write_toy_refcoco(
         shutil.rmtree(out / name, ignore_errors=True)
         (out / name).mkdir()
     images, annotations, refs, grefs = [], [], [], []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not show_progress) as progress:
-        task = progress.add_task("toy images", total=sum(arguments.counts.values()))
-        for split, count in arguments.counts.items():
-            for index in range(count):
-                image, own, own_refs, own_grefs = _write_scene(out=out, seed=seed, split=split, index=index)
-                images.append(image)
-                annotations += own
-                refs += own_refs
-                grefs += own_grefs
-                progress.advance(task)
+    for index, scene in each_scene(arguments=arguments, show_progress=show_progress):
+        image, own, own_refs, own_grefs = _write_scene(out=out, seed=seed, scene=scene, index=index)
+        images.append(image)
+        annotations += own
+        refs += own_refs
+        grefs += own_grefs
     instances = json.dumps(
         {"images": images, "annotations": annotations, "categories": CATEGORIES}, separators=(",", ":")
     )
@@ -73,22 +63,19 @@ def write_toy_refcoco(
 
 
 def _write_scene(
-    *, out: Path, seed: int, split: str, index: int
+    *, out: Path, seed: int, scene: Scene, index: int
 ) -> tuple[dict, list[dict], list[dict], list[dict]]:
     """Save one picture; return its image record, annotations, RefCOCO refs and gRefCOCO refs."""
-    origin = dict(seed=seed, split=split, index=index)
-    scene = sample_scene(**origin)
+    origin = dict(seed=seed, split=scene.split, index=index)
     image = image_record(scene=scene, index=index)
-    picture = render_scene(scene=scene, rng=scene_rng(**origin, stream="picture"))
-    path = out / "train2014" / image["file_name"]
-    Image.fromarray(picture).save(path, quality=_JPEG_QUALITY, subsampling=0)
+    save_picture(scene=scene, seed=seed, index=index, path=out / "train2014" / image["file_name"])
     own = annotation_records(scene=scene, image_id=image["id"])
     ref_rng = scene_rng(**origin, stream="refs")
     refs = refcoco_refs(
         expressions=refcoco_expressions(scene=scene, rng=ref_rng),
         annotations=own,
         image=image,
-        split=split,
+        split=scene.split,
         rng=ref_rng,
     )
     gref_rng = scene_rng(**origin, stream="grefs")
@@ -96,7 +83,7 @@ def _write_scene(
         expressions=grefcoco_expressions(scene=scene, rng=gref_rng),
         annotations=own,
         image=image,
-        split=split,
+        split=scene.split,
         rng=gref_rng,
     )
     return image, own, list(refs), list(grefs)

@@ -42,3 +42,15 @@ def test_a_bar_on_a_terminal(monkeypatch):
 def test_only_the_main_process_speaks(monkeypatch):
     monkeypatch.setattr("mmseg_mllm.engine.hooks.progress_hook.is_main_process", lambda: False)
     assert ProgressHook().console.quiet
+
+
+def test_validation_is_told_by_its_own_figure():
+    hook = ProgressHook()
+    hook.console = Console(width=80, force_terminal=False)
+    runner, progress = SimpleNamespace(iter=7, val_dataloader=[0]), []
+    for metrics in ({"val/cIoU": 1.0, "val/mIoU": 2.0}, dict(aAcc=3.0, mIoU=4.0)):
+        hook.before_val(runner)
+        with hook.console.capture() as captured:
+            hook.after_val_epoch(runner, metrics)
+        progress.append(captured.get())
+    assert progress == ["val   after 7 iterations: val/cIoU 1.00\n", "val   after 7 iterations: mIoU 4.00\n"]

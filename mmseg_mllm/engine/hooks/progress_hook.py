@@ -55,7 +55,10 @@ class ProgressHook(Hook):
         self._step("val", batch_idx + 1, len(runner.val_dataloader))
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        figures = [f"{key} {value:.2f}" for key, value in (metrics or {}).items() if key.endswith("cIoU")]
+        metrics = metrics or {}
+        # Of referring segmentation; mmseg's metric for classes has no cIoU.
+        wanted = [key for key in metrics if key.endswith("cIoU")] or [key for key in metrics if key == "mIoU"]
+        figures = [f"{key} {metrics[key]:.2f}" for key in wanted]
         self._print(f"val   after {runner.iter} iterations: {', '.join(figures)}")
 
     def after_val(self, runner) -> None:

@@ -137,6 +137,8 @@ class DSFFHead(BaseDecodeHead):
             self.class_conv = ConvModule(
                 channels, channels, 3, padding=1, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg
             )
+            if fusion == "dsff":
+                self._start_from_the_maps()
         else:
             self._init_mask_layers(mask_scale)
         if pretrained is not None and torch.get_default_device().type != "meta":
@@ -149,6 +151,14 @@ class DSFFHead(BaseDecodeHead):
         self.mask_scale = mask_scale
         self.mask_out = nn.Conv2d(1, 1, kernel_size=5, padding=2)
         self._start_as_background()
+
+    @torch.no_grad()
+    def _start_from_the_maps(self) -> None:
+        """Let the fusing layer hear the two maps first.
+
+        The attention block ends in a layer norm, so at a random start it is louder than both and says nothing.
+        """
+        self.fusion.proj.weight[:, : self.channels].mul_(0.1)
 
     def _load(self, path: str) -> None:
         tensors = read_tensors(path)

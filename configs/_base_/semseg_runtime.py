@@ -1,0 +1,4 @@
+# What MMSegmentation's inferencer, picture hook and test-time augmentation look for.
+_base_ = "./default_runtime.py"
+visualizer = dict(type="SegLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer")
+tta_model = dict(type="SegTTAModel")

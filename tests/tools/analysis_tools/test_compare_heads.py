@@ -1,0 +1,58 @@
+import json
+
+from helpers.in_process import run_in_process
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+
+from mmseg_mllm.analysis.head_costs import heads
+from mmseg_mllm.engine.config import load_config
+
+TOOL = "tools/analysis_tools/compare_heads.py"
+CONFIG = "configs/dsff/toy-mit_dsff_1xb16-300_toy-64x64.py"
+
+
+def test_heads_stand_side_by_side(monkeypatch, capsys, tmp_path):
+    file, picture = tmp_path / "costs.json", tmp_path / "costs.png"
+    arguments = [CONFIG, "--size", 32, 64, "--batch", 2, "--classes", 5, "--repeats", 1, "--device", "cpu"]
+    arguments += ["--heads", "DSFFHead", "SegformerHead", "--json", file, "--plot", picture, "--markdown"]
+    code, out, err = run_in_process(monkeypatch, capsys, TOOL, *arguments)
+    assert code == 0, err
+    costs = json.loads(file.read_text())["costs"]
+    assert [(cost["head"], cost["size"]) for cost in costs] == [
+        ("DSFFHead", 32),
+        ("DSFFHead", 64),
+        ("SegformerHead", 32),
+        ("SegformerHead", 64),
+    ]
+    init_default_scope("mmseg")
+    config = load_config(CONFIG)
+    for cost in costs:
+        head = MODELS.build(heads(config, classes=5)[cost["head"]])
+        assert cost["head_parameters"] == sum(p.numel() for p in head.parameters())
+        assert cost["parameters"] > cost["head_parameters"]
+        assert cost["train"]["seconds"]["min"] > 0
+    small, large = costs[2]["flops"], costs[3]["flops"]
+    assert 3.9 < large / small < 4.5
+    assert out.count("| toy-mit_dsff") == 4
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_peers_have_mmsegs_usual_widths():
+    init_default_scope("mmseg")
+    config = load_config("configs/dsff/mit-b0_dsff_4xb4-160k_ade20k-512x512.py")
+    found = heads(config, classes=150)
+    assert {name: head["channels"] for name, head in found.items()} == {
+        "DSFFHead": 256,
+        "FCNHead": 512,
+        "UPerHead": 512,
+        "SegformerHead": 256,
+        "SegformerHead, maps 1 to 3": 256,
+    }
+    assert found["SegformerHead, maps 1 to 3"]["in_channels"] == [64, 160, 256]
+    assert found["FCNHead"]["in_channels"] == 256
+
+
+def test_a_referring_config_is_refused(monkeypatch, capsys):
+    code, _, err = run_in_process(monkeypatch, capsys, TOOL, "configs/mllmseg/internvl_tiny_toy.py")
+    assert code == 1
+    assert "an EncoderDecoder whose decode_head has an in_index is needed" in err

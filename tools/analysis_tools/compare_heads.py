@@ -1,0 +1,135 @@
+"""Costs of a config's head beside MMSegmentation's: python tools/analysis_tools/compare_heads.py CONFIG..."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+import mmseg_mllm  # noqa: F401
+from mmseg_mllm.analysis.benchmarks import make_setting
+from mmseg_mllm.analysis.benchmarks.report import device_name
+from mmseg_mllm.analysis.head_costs import HeadCost, compare
+from mmseg_mllm.engine.config import load_config
+from mmseg_mllm.engine.runner import run_tool
+from mmseg_mllm.errors import ConfigError
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Parameters, FLOPs, memory and time of a config's decode head, and of FCNHead, UPerHead "
+        "and SegformerHead on the same backbone. Random weights; nothing is downloaded."
+    )
+    parser.add_argument("configs", nargs="+", help="config files")
+    parser.add_argument(
+        "--size", type=int, nargs="+", default=[512], help="sides of the images, 512 by default"
+    )
+    parser.add_argument("--batch", type=int, default=2, metavar="B", help="images together, 2 by default")
+    parser.add_argument("--classes", type=int, default=150, metavar="K", help="150 by default")
+    parser.add_argument("--heads", nargs="+", default=[], help="names of heads; all by default")
+    parser.add_argument("--device", help="cpu or cuda; cuda by default if there is one")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="3 by default")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures here")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw costs against size into this picture")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, help="settings that override all configs, as key=value"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    for path in filter(None, (args.json, args.plot)):
+        if not path.parent.is_dir():
+            raise ConfigError(f"{path}: there is no folder {path.parent}")
+    configs = {Path(path).stem: load_config(path, args.cfg_options) for path in args.configs}
+    setting = make_setting(
+        device=args.device,
+        dtype="float32",
+        images=args.batch,
+        expressions=1,
+        repeats=args.repeats,
+        config=Config(),
+    )
+    init_default_scope("mmseg")
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    costs = []
+    for name, config in configs.items():
+        chosen = dict(sizes=args.size, classes=args.classes, only=args.heads)
+        for cost in compare(name, config, setting=setting, **chosen):
+            costs.append(cost)
+            print(f"{name}: {cost.head} at {cost.size}", file=sys.stderr)
+    console.print(table(costs, markdown=args.markdown))
+    console.print(
+        f"{args.batch} images, {args.classes} classes, float32, {device_name(setting.device)}, "
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}. Training step: forward, loss, "
+        "backward. Memory: peak above what was in use before the model was made. "
+        f"Time: median of {args.repeats}."
+    )
+    if args.json:
+        content = dict(device=device_name(setting.device), costs=[asdict(cost) for cost in costs])
+        args.json.write_text(json.dumps(content, indent=1) + "\n")
+    if args.plot:
+        plot(costs, args.plot)
+
+
+def table(costs: Sequence[HeadCost], *, markdown: bool) -> Table:
+    """A row for each config, head and size."""
+    result = Table(box=box.MARKDOWN if markdown else box.HEAVY_HEAD)
+    for column in ("config", "head"):
+        result.add_column(column, overflow="fold")
+    for column in (
+        *("size", "head, M param.", "model, M param.", "GFLOPs / image"),
+        *("training, MiB", "training, ms", "inference, MiB", "inference, ms"),
+    ):
+        result.add_column(column, justify="right")
+    for cost in costs:
+        result.add_row(
+            *(cost.config, cost.head, str(cost.size)),
+            *(f"{cost.head_parameters / 1e6:.2f}", f"{cost.parameters / 1e6:.2f}"),
+            f"{cost.flops / 1e9:.1f}",
+            *(f"{cost.train['memory'] / 2**20:,.0f}", f"{cost.train['seconds']['median'] * 1e3:,.0f}"),
+            *(
+                f"{cost.inference['memory'] / 2**20:,.0f}",
+                f"{cost.inference['seconds']['median'] * 1e3:,.0f}",
+            ),
+        )
+    return result
+
+
+def plot(costs: Sequence[HeadCost], path: Path) -> None:
+    """GFLOPs and time of inference and memory of a training step against the side, a line for each head."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    panels = {
+        "GFLOPs per image, inference": lambda c: c.flops / 1e9,
+        "ms per image, inference": lambda c: c.inference["seconds"]["median"] / c.images * 1e3,
+        "peak MiB of a training step": lambda c: c.train["memory"] / 2**20,
+    }
+    several = len({cost.config for cost in costs}) > 1
+    for axes, (title, value) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        for key in dict.fromkeys((cost.config, cost.head) for cost in costs):
+            own = [cost for cost in costs if (cost.config, cost.head) == key]
+            label = ": ".join(key) if several else key[1]
+            axes.plot([c.size for c in own], [value(c) for c in own], marker="o", label=label)
+        axes.set(title=title, xlabel="side of the image, pixels", xscale="log", yscale="log")
+        axes.set_xticks([c.size for c in own], [str(c.size) for c in own])
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.suptitle(" / ".join(dict.fromkeys(cost.config for cost in costs)))
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    run_tool(main)
