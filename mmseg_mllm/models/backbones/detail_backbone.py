@@ -1,12 +1,12 @@
 """A backbone of MMSegmentation or mmpretrain as a further source of detail for the mask decoder."""
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
 
 from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.models.layers import beside
 
 
 class DetailBackbone(BaseModule):
@@ -52,7 +52,4 @@ class DetailBackbone(BaseModule):
     def forward(self, images: Tensor, vision_map: Tensor) -> Tensor:
         """images (B, 3, S, S) and vision_map (B, C_v, h, w) -> (B, C_v + C, S / stride, S / stride)."""
         feature_map = self._map(images)
-        vision_map = F.interpolate(
-            vision_map, size=feature_map.shape[2:], mode="bilinear", align_corners=False
-        )
-        return torch.cat((vision_map, feature_map.to(vision_map.dtype)), dim=1)
+        return beside((vision_map, feature_map.to(vision_map.dtype)), size=feature_map.shape[2:])

@@ -17,7 +17,7 @@ from mmseg_mllm.compat import pixel_shuffle
 from mmseg_mllm.errors import CheckpointError, ConfigError
 from mmseg_mllm.models.checkpoints import check_state_dict
 from mmseg_mllm.models.decode_heads.input_checks import check_arguments, check_labels, check_maps
-from mmseg_mllm.models.layers import DecoderBlock, FeatureFusion, pooled_tokens, to_map, to_tokens
+from mmseg_mllm.models.layers import DecoderBlock, FeatureFusion, beside, pooled_tokens, to_map, to_tokens
 from mmseg_mllm.models.model_folder import read_tensors
 
 MASK_DEFAULTS = dict(
@@ -37,9 +37,9 @@ MASK_DEFAULTS = dict(
 class DSFFHead(BaseDecodeHead):
     """DSFF mask decoder of MLLMSeg (Fig. 3, Eq. 5 to 13, arXiv 2508.04107).
 
-    It has two uses. With ``num_classes`` it is the decode head of an ordinary ``EncoderDecoder``: it picks a
-    detail and a semantic map from the backbone's outputs by ``in_index``, owns one learned query per class,
-    and gives the classes' logits at the detail map's size. All queries are the memory of one
+    It has two uses. With ``num_classes`` it is the decode head of an ordinary ``EncoderDecoder``: it picks
+    detail maps and a semantic map from the backbone's outputs by ``in_index``, owns one learned query per
+    class, and gives the classes' logits at the detail map's size. All queries are the memory of one
     cross-attention, so that many classes cost little more than few. Losses, sampler, resizing and prediction
     are those of mmseg's ``BaseDecodeHead``.
 
@@ -47,7 +47,7 @@ class DSFFHead(BaseDecodeHead):
     gives a mask: ``encode`` depends on the image only, ``decode`` on the expressions.
 
     Args:
-        in_channels: Widths of the detail and the semantic map.
+        in_channels: Widths of the detail maps, and last of the semantic map.
         channels: Width C inside the head.
         num_classes: Number of classes; None for queries from outside.
         mask_scale: Ratio of the masks' sides to the detail map's (a ViT's patch size: masks at input size).
@@ -65,7 +65,8 @@ class DSFFHead(BaseDecodeHead):
             they need of each pixel.
         norm_cfg: Norm after the last 3 x 3 convolution. Batch norm's running statistics follow the masks of
             a fast learner too slowly; from scratch at a high learning rate take ``dict(type='GN', ...)``.
-        in_index: Which backbone outputs are the detail and the semantic map.
+        in_index: Which backbone outputs are the detail maps, finest first, and last the semantic map. Several
+            detail maps are put beside one another at the size of the first.
         compiled: In evaluation, run :meth:`encode` and :meth:`decode` through ``torch.compile``: the same
             masks, after a minute of compiling. On a CPU it needs a C++ compiler.
         pretrained: Safetensors file with all of the head's weights, such as a model folder's
@@ -107,7 +108,8 @@ class DSFFHead(BaseDecodeHead):
             input_transform="multiple_select",
             **{**(dict(num_classes=num_classes) if for_classes else MASK_DEFAULTS), **kwargs},
         )
-        detail_channels, semantic_channels = in_channels
+        *detail_channels, semantic_channels = in_channels
+        detail_channels = sum(detail_channels)
         self.fusion_mode = fusion
         self.key_reduction = key_reduction
         self.with_cp = with_cp
@@ -156,7 +158,7 @@ class DSFFHead(BaseDecodeHead):
     def _start_from_the_maps(self) -> None:
         """Let the fusing layer hear the two maps first.
 
-        The attention block ends in a layer norm, so at a random start it is louder than both and says nothing.
+        The attention block ends in a layer norm, so at a random start it is loud and says nothing.
         """
         self.fusion.proj.weight[:, : self.channels].mul_(0.1)
 
@@ -261,7 +263,9 @@ class DSFFHead(BaseDecodeHead):
                 "this DSFFHead takes its queries from outside: set num_classes for an ordinary segmentor"
             )
         check_maps(inputs, in_index=self.in_index, in_channels=self.in_channels)
-        maps = self._transform_inputs(inputs)
+        *details, semantic = self._transform_inputs(inputs)
+        size = details[0].shape[2:]
+        maps = beside(details, size=size, align_corners=self.align_corners), semantic
         if self.with_cp and torch.is_grad_enabled():
             feature_map = checkpoint(self._asked_for_classes, *maps, use_reentrant=False)
         else:

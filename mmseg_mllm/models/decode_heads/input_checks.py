@@ -8,26 +8,30 @@ from mmseg_mllm.errors import ConfigError
 
 
 def check_arguments(*, in_channels: Sequence[int], in_index: Sequence[int], key_reduction: int) -> None:
-    """See that there are two channels and indices, and that pixels can be averaged.
+    """See that there are as many channels as indices, two or more, and that pixels can be averaged.
 
     Raises:
         ConfigError: they are not.
     """
     for name, value in dict(in_channels=in_channels, in_index=in_index).items():
-        if not isinstance(value, Sequence) or len(value) != 2:
+        if not isinstance(value, Sequence) or len(value) < 2:
             raise ConfigError(
-                f"DSFFHead: {name}={value!r}: give two, the detail map's and the semantic map's"
+                f"DSFFHead: {name}={value!r}: give two or more, of detail maps and last of the semantic map"
             )
+    if len(in_channels) != len(in_index):
+        raise ConfigError(
+            f"DSFFHead: in_channels={list(in_channels)} are not as many as in_index={list(in_index)}"
+        )
     if key_reduction < 1:
         raise ConfigError(f"DSFFHead: key_reduction={key_reduction}: 1 keeps all pixels, 2 a quarter")
 
 
 def check_maps(maps: Sequence[Tensor], *, in_index: Sequence[int], in_channels: Sequence[int]) -> None:
-    """See that the maps of ``in_index`` exist, and are a detail map and a semantic one no finer than it.
+    """See that the maps of ``in_index`` exist, and none is finer than the first.
 
     Args:
         maps: The backbone's outputs (B, C_i, H_i, W_i).
-        in_index: Indices of the detail and the semantic map.
+        in_index: Indices of the detail maps, and last of the semantic map.
         in_channels: Their widths.
 
     Raises:
@@ -47,11 +51,12 @@ def check_maps(maps: Sequence[Tensor], *, in_index: Sequence[int], in_channels: 
             f"DSFFHead: in_channels={list(in_channels)}, but the backbone's maps {list(in_index)} have "
             f"{widths} channels"
         )
-    detail, semantic = (tuple(feature_map.shape[2:]) for feature_map in chosen)
-    if detail[0] < semantic[0] or detail[1] < semantic[1]:
+    first, *others = [tuple(feature_map.shape[2:]) for feature_map in chosen]
+    finer = [size for size in others if first[0] < size[0] or first[1] < size[1]]
+    if finer:
         raise ConfigError(
-            f"DSFFHead: in_index={list(in_index)} takes a detail map of {detail} and a semantic map of "
-            f"{semantic}: the detail map is the finer one and comes first"
+            f"DSFFHead: in_index={list(in_index)} takes a first detail map of {first} and another map of "
+            f"{finer[0]}: the finest map comes first, the semantic one last"
         )
 
 

@@ -1,5 +1,8 @@
-"""Feature maps as token sequences, and back."""
+"""Feature maps beside one another, as token sequences, and back."""
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -20,3 +23,14 @@ def pooled_tokens(feature_map: Tensor, factor: int) -> Tensor:
     (B, C, H, W) -> (B, ceil(H / factor) * ceil(W / factor), C).
     """
     return to_tokens(F.avg_pool2d(feature_map, factor, ceil_mode=True, count_include_pad=False))
+
+
+def beside(maps: Sequence[Tensor], *, size: tuple[int, int], align_corners: bool = False) -> Tensor:
+    """Maps (B, C_i, H_i, W_i), each resized bilinearly to (H, W) if need be -> (B, sum of C_i, H, W)."""
+    resized = [
+        x
+        if x.shape[2:] == size
+        else F.interpolate(x, size=size, mode="bilinear", align_corners=align_corners)
+        for x in maps
+    ]
+    return resized[0] if len(resized) == 1 else torch.cat(resized, dim=1)

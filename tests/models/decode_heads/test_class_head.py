@@ -272,11 +272,12 @@ def test_binary_with_one_output():
     )
     images, samples, _ = labelled_images(classes=2)
     total(model.loss(images, samples)).backward()
-    sample = model.eval().predict(images, samples)[0]
-    probability = sample.seg_logits.data  # mmseg stores it under this name
+    probability = model.eval().predict(images, samples)[0].seg_logits.data  # mmseg's name for it
     assert probability.shape == (1, 50, 70)
-    assert torch.equal(sample.pred_sem_seg.data, (probability > 0.4).to(sample.pred_sem_seg.data))
-    assert 0 < sample.pred_sem_seg.data.float().mean() < 1
+    model.decode_head.threshold = probability.median().item()
+    found = model.predict(images, samples)[0].pred_sem_seg.data
+    assert torch.equal(found, (probability > probability.median()).to(found))
+    assert 0.4 < found.float().mean() < 0.6
 
 
 @pytest.mark.parametrize("fusion", ["dsff", "concat", "detail", "semantic"])
@@ -308,7 +309,7 @@ def test_norm_and_activation():
         (dict(in_index=[1, 5]), [(C_V, 8), (C_L, 4)], r"in_index=\[1, 5\].*gives 2 maps, 0 to 1"),
         (dict(in_index=[-3, -1]), [(C_V, 8), (C_L, 4)], r"in_index=\[-3, -1\].*gives 2 maps"),
         ({}, [(C_V, 8)], r"in_index=\[0, 1\].*gives a single map"),
-        ({}, [(C_V, 4), (C_L, 8)], r"detail map of \(4, 4\).*semantic map of \(8, 8\)"),
+        ({}, [(C_V, 4), (C_L, 8)], r"first detail map of \(4, 4\) and another map of \(8, 8\)"),
         ({}, [(C_V, 8), (C_V, 4)], r"in_channels=\[16, 24\].*\[16, 16\] channels"),
     ],
 )
@@ -320,6 +321,18 @@ def test_maps_of_another_backbone(kwargs, maps, message):
 def test_backbone_that_gives_a_tensor():
     with pytest.raises(ConfigError, match="gives a single map"):
         head()(torch.randn(2, C_V, 8, 8))
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_several_detail_maps_stand_beside_one_another(align_corners):
+    several = head(in_channels=[C_V, 5, C_L], in_index=[0, 2, 1], align_corners=align_corners).eval()
+    joined = head(in_channels=[C_V + 5, C_L], align_corners=align_corners).eval()
+    joined.load_state_dict(several.state_dict())
+    detail, semantic, other = torch.randn(2, C_V, 7, 9), torch.randn(2, C_L, 4, 5), torch.randn(2, 5, 3, 2)
+    resized = F.interpolate(other, (7, 9), mode="bilinear", align_corners=align_corners)
+    expected = joined([torch.cat([detail, resized], dim=1), semantic])
+    torch.testing.assert_close(several([detail, semantic, other]), expected, rtol=0, atol=1e-6)
+    assert (several([detail, semantic, -other]) - expected).abs().max() > 1e-3
 
 
 def test_indices_count_from_the_end_too():
@@ -334,7 +347,7 @@ def test_indices_count_from_the_end_too():
     ("kwargs", "message"),
     [
         (dict(in_channels=C_V), "in_channels=16: give two"),
-        (dict(in_channels=[1, 2, 3]), r"in_channels=\[1, 2, 3\]: give two"),
+        (dict(in_channels=[1, 2, 3]), r"in_channels=\[1, 2, 3\] are not as many as in_index=\[0, 1\]"),
         (dict(in_index=3), "in_index=3: give two"),
         (dict(fusion="add"), "unknown fusion 'add'"),
         (dict(key_reduction=0), "key_reduction=0"),
