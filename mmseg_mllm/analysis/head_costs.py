@@ -144,8 +144,9 @@ def _widths(config: Config) -> list[int]:
     """Channels of the backbone's maps."""
     backbone = copy.deepcopy(config.model.backbone)
     backbone.pop("init_cfg", None)
-    maps = MODELS.build(backbone).eval()(torch.zeros(1, 3, 64, 64))
-    return [feature_map.shape[1] for feature_map in maps]
+    built = MODELS.build(backbone)
+    built.eval()  # mmseg's ResNet returns nothing here
+    return [feature_map.shape[1] for feature_map in built(torch.zeros(1, 3, 64, 64))]
 
 
 def _ways(model: EncoderDecoder, *, size: int, classes: int, setting: Setting) -> dict[str, Way]:

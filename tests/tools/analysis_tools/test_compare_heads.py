@@ -37,6 +37,13 @@ def test_heads_stand_side_by_side(monkeypatch, capsys, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_every_backbone_is_taken():
+    init_default_scope("mmseg")
+    for backbone in ("resnet", "swin", "mit"):
+        config = load_config(CONFIG.replace("toy-mit", f"toy-{backbone}"))
+        assert heads(config, classes=5)["FCNHead"]["in_channels"] == 128
+
+
 def test_peers_have_mmsegs_usual_widths():
     init_default_scope("mmseg")
     config = load_config("configs/dsff/mit-b0_dsff_4xb4-160k_ade20k-512x512.py")
