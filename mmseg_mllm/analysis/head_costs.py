@@ -103,8 +103,10 @@ def compare(
         only: Names of heads to leave the others out; all by default.
 
     Raises:
-        ConfigError: see :func:`heads`.
+        ConfigError: see :func:`heads`; or a single image for UPerHead, which pools it to one pixel.
     """
+    if setting.images == 1 and (not only or "UPerHead" in only):
+        raise ConfigError("batch 1: UPerHead's batch norm needs two images to train; take 2 or leave it out")
     memory = PeakMemory(setting.device)
     for head, decode_head in heads(config, classes=classes).items():
         if only and head not in only:

@@ -59,6 +59,12 @@ def test_peers_have_mmsegs_usual_widths():
     assert found["FCNHead"]["in_channels"] == 256
 
 
+def test_one_image_is_too_few_for_uperhead(monkeypatch, capsys):
+    code, _, err = run_in_process(monkeypatch, capsys, TOOL, CONFIG, "--batch", 1)
+    assert code == 1
+    assert "batch 1: UPerHead's batch norm needs two images" in err
+
+
 def test_a_referring_config_is_refused(monkeypatch, capsys):
     code, _, err = run_in_process(monkeypatch, capsys, TOOL, "configs/mllmseg/internvl_tiny_toy.py")
     assert code == 1
