@@ -103,8 +103,10 @@ def compare(
         only: Names of heads to leave the others out; all by default.
 
     Raises:
-        ConfigError: see :func:`heads`.
+        ConfigError: see :func:`heads`; or a single image for UPerHead, which pools it to one pixel.
     """
+    if setting.images == 1 and (not only or "UPerHead" in only):
+        raise ConfigError("batch 1: UPerHead's batch norm needs two images to train; take 2 or leave it out")
     memory = PeakMemory(setting.device)
     for head, decode_head in heads(config, classes=classes).items():
         if only and head not in only:
@@ -144,8 +146,9 @@ def _widths(config: Config) -> list[int]:
     """Channels of the backbone's maps."""
     backbone = copy.deepcopy(config.model.backbone)
     backbone.pop("init_cfg", None)
-    maps = MODELS.build(backbone).eval()(torch.zeros(1, 3, 64, 64))
-    return [feature_map.shape[1] for feature_map in maps]
+    built = MODELS.build(backbone)
+    built.eval()  # mmseg's ResNet returns nothing here
+    return [feature_map.shape[1] for feature_map in built(torch.zeros(1, 3, 64, 64))]
 
 
 def _ways(model: EncoderDecoder, *, size: int, classes: int, setting: Setting) -> dict[str, Way]:

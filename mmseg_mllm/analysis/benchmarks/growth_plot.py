@@ -60,7 +60,7 @@ def plot_growth(result: dict, file: str | Path) -> None:
     axes.set_ylim(0, max(seconds.max(), (seconds[0] * flops / flops[0]).max()) * 1.35)
     axes.set_title(f"{Path(result['config']).stem}, {result['dtype']}, {result['device']}", fontsize=10)
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper left", fontsize=9)
+    axes.legend(loc="lower right", fontsize=9)
     figure.savefig(file, dpi=130)
     plt.close(figure)
 

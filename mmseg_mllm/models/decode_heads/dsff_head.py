@@ -158,7 +158,7 @@ class DSFFHead(BaseDecodeHead):
     def _start_from_the_maps(self) -> None:
         """Let the fusing layer hear the two maps first.
 
-        The attention block ends in a layer norm, so at a random start it is loud and says nothing.
+        The attention block ends in a layer norm: at a random start it is louder than both and says nothing.
         """
         self.fusion.proj.weight[:, : self.channels].mul_(0.1)
 

@@ -37,6 +37,13 @@ def test_heads_stand_side_by_side(monkeypatch, capsys, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_every_backbone_is_taken():
+    init_default_scope("mmseg")
+    for backbone in ("resnet", "swin", "mit"):
+        config = load_config(CONFIG.replace("toy-mit", f"toy-{backbone}"))
+        assert heads(config, classes=5)["FCNHead"]["in_channels"] == 128
+
+
 def test_peers_have_mmsegs_usual_widths():
     init_default_scope("mmseg")
     config = load_config("configs/dsff/mit-b0_dsff_4xb4-160k_ade20k-512x512.py")
@@ -50,6 +57,12 @@ def test_peers_have_mmsegs_usual_widths():
     }
     assert found["SegformerHead, maps 1 to 3"]["in_channels"] == [64, 160, 256]
     assert found["FCNHead"]["in_channels"] == 256
+
+
+def test_one_image_is_too_few_for_uperhead(monkeypatch, capsys):
+    code, _, err = run_in_process(monkeypatch, capsys, TOOL, CONFIG, "--batch", 1)
+    assert code == 1
+    assert "batch 1: UPerHead's batch norm needs two images" in err
 
 
 def test_a_referring_config_is_refused(monkeypatch, capsys):
