@@ -10,6 +10,7 @@ from rich.table import Table
 
 import mmseg_mllm  # noqa: F401
 from mmseg_mllm.analysis import build_on_meta, count_flops, count_parameters
+from mmseg_mllm.analysis.benchmarks.sentences_mode import read_sentences, sentence_flops
 from mmseg_mllm.analysis.complexity import BRANCH_TOKENS, PREFIX_TOKENS
 from mmseg_mllm.engine.cli import config_parser
 from mmseg_mllm.engine.config import load_config
@@ -19,6 +20,9 @@ from mmseg_mllm.engine.runner import run_tool
 def parse_args() -> argparse.Namespace:
     parser = config_parser(
         "Count parameters and FLOPs; nothing is downloaded, no data or weights are needed."
+    )
+    parser.add_argument(
+        "--sentences", metavar="FILE", help="also count for the expressions of images in a JSON (see docs)"
     )
     return parser.parse_args()
 
@@ -36,6 +40,10 @@ def main() -> None:
         f"Text tokens: {PREFIX_TOKENS} besides the image's, then {BRANCH_TOKENS} per expression "
         "(prompt 'mllmseg', RefCOCO's mean of 3.5 words)."
     )
+    if args.sentences:
+        console.print(f"\nThe expressions of {args.sentences}, a word a token:")
+        for what, value in sentence_flops(model, read_sentences(args.sentences)).items():
+            console.print(f"{what}: {value:,}" if isinstance(value, int) else f"{what}: {value:,.1f}")
 
 
 def parameter_table(model: dict, *, name: str) -> Table:

@@ -34,7 +34,7 @@ def sentences(config: Config, setting: Setting) -> Benchmark:
     if setting.sentences is None:
         raise ConfigError("mode 'sentences' needs --sentences FILE, a JSON with the sentences of images")
     by_image = read_sentences(setting.sentences)
-    figures = _flops(config, by_image)
+    figures = sentence_flops(config.model, by_image)
     segmentor = build_random(config.model, setting, merged=True)
     image = random_images(segmentor.backbone.image_size, setting)
     sample = [by_image[i * len(by_image) // SAMPLE] for i in range(SAMPLE)]
@@ -89,9 +89,14 @@ def read_sentences(path: str) -> list[list[str]]:
     return list(by_image.values())
 
 
-def _flops(config: Config, by_image: Sequence[Sequence[str]]) -> dict[str, float]:
-    """TFLOPs of all sentences; attention among the padding of shorter branches is not counted."""
-    segmentor = build_on_meta(config.model, merged=True)
+def sentence_flops(model: dict, by_image: Sequence[Sequence[str]]) -> dict[str, float]:
+    """TFLOPs of all sentences; attention among the padding of shorter branches is not counted.
+
+    Args:
+        model: Config of an ``MLLMSegmentor``; it is built on the meta device.
+        by_image: From :func:`read_sentences`.
+    """
+    segmentor = build_on_meta(model, merged=True)
     style, tokenizer = prompt_style("mllmseg"), SyntheticTokenizer(vocab_size=1024)
     texts = [text for image in by_image for text in image]
     lengths = [

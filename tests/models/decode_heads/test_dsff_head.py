@@ -4,6 +4,7 @@ from copy import deepcopy
 import mmseg.registry
 import pytest
 import torch
+import torch._inductor.config
 import torch.nn.functional as F
 from helpers.compiler import needs_compiler
 from torch import nn
@@ -90,7 +91,7 @@ def test_equals_computing_everything_per_expression(image_index, semantic_scale)
 
 @needs_compiler
 @torch.no_grad()
-def test_compiled_gives_the_same_masks(monkeypatch):
+def test_compiled_gives_the_same_masks():
     """For any number of expressions, also in a copy of the head."""
     head = small_head()
     features = random_features([0, 2, 2])
@@ -98,12 +99,11 @@ def test_compiled_gives_the_same_masks(monkeypatch):
     wanted = head.decode(head.encode(detail, semantic), queries, index)
     head.compiled = True
     # Detecting vector instructions and sharing headers take longer than compiling once without.
-    monkeypatch.setattr("torch._inductor.config.cpp.simdlen", 1)
-    monkeypatch.setattr("torch._inductor.config.cpp_cache_precompile_headers", False)
-    for copy in (head, deepcopy(head)):
-        for n in (3, 2):
-            found = copy.decode(copy.encode(detail, semantic), queries[:n], index[:n])
-            torch.testing.assert_close(found, wanted[:n], rtol=0, atol=1e-4)
+    with torch._inductor.config.patch({"cpp.simdlen": 1, "cpp_cache_precompile_headers": False}):
+        for copy in (head, deepcopy(head)):
+            for n in (3, 2):
+                found = copy.decode(copy.encode(detail, semantic), queries[:n], index[:n])
+                torch.testing.assert_close(found, wanted[:n], rtol=0, atol=1e-4)
 
 
 def test_detail_of_the_heads_width_is_taken_as_it_is():

@@ -1,3 +1,4 @@
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -22,6 +23,19 @@ def test_prints_parameters_and_flops_of_each_part(run_tool):
     assert list(flops)[-1] == "total"
     assert flops["vision tower"] == ["0.24", "0.00"]
     assert "1 multiply-add = 2 FLOPs" in result.stdout
+
+
+def test_expressions_of_a_dataset(run_tool, tmp_path):
+    """50 images with two sentences each: FLOPs are one run of two, against two runs of one."""
+    sentences = tmp_path / "sentences.json"
+    items = [dict(image=f"{k // 2}.jpg", text="the thing number 1") for k in range(100)]
+    sentences.write_text(json.dumps(dict(items=items)))
+    result = run_tool(TOOL, CONFIG, "--sentences", str(sentences))
+    assert result.returncode == 0, result.stderr
+    lines = dict(line.split(": ") for line in result.stdout.splitlines()[-6:])
+    assert (lines["images"], lines["expressions"]) == ("50", "100")
+    assert lines["tokens of a question and its answer, mean"] == "28.0"
+    assert 1.5 < float(lines["their ratio"]) < 2
 
 
 def test_config_absent(monkeypatch, capsys):
