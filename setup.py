@@ -35,7 +35,7 @@ setup(
         # One of the two; mmsegmentation 1.2.2 wants mmcv < 2.2.
         "lite": ["mmcv-lite>=2.1.0,<2.2.0"],
         "full": ["mmcv>=2.1.0,<2.2.0"],
-        "mmpretrain": ["mmpretrain>=1.2"],
+        "mmpretrain": ["mmpretrain>=1.2,<2", "torchvision"],
         # For converting checkpoints that come with a tokenizer.model.
         "convert": ["sentencepiece>=0.2", "protobuf"],
         # For exporting models to ONNX and running them.

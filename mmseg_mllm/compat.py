@@ -51,6 +51,24 @@ def import_mmcv_ops_without_binaries() -> None:
         del sys.modules["mmcv._ext"]
 
 
+def import_mmpretrain_models() -> None:
+    """Import MMPretrain's models without its multimodal ones.
+
+    Those of mmpretrain 1.2.0 need transformers 4, and are imported wherever any transformers is installed.
+    Can go when mmpretrain runs with transformers 5.
+
+    Raises:
+        ImportError: mmpretrain or torchvision is missing, or torchvision was built for another torch.
+    """
+    try:
+        from mmpretrain.utils import dependency
+
+        dependency.WITH_MULTIMODAL = False
+        import mmpretrain.models  # noqa: F401
+    except RuntimeError as error:  # operators of torchvision that torch does not find
+        raise ImportError(f"torchvision does not fit torch {torch.__version__}: {error}") from error
+
+
 def allow_mmengine_checkpoint_classes() -> None:
     """Let ``torch.load(weights_only=True)`` read what mmengine 0.10.7 stores beside the weights.
 

@@ -2,6 +2,7 @@ import importlib.util
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import torch
@@ -54,3 +55,45 @@ def test_import_downloads_nothing_and_registers_with_mmseg():
         print(' '.join(c.__module__.split('.')[0] for c in names))
     """)
     assert out.split() == ["mmseg_mllm"] * 7
+
+
+def fake_mmpretrain(folder, *, models: str) -> str:
+    """Code for a fresh interpreter that finds a package of that name with these models."""
+    for name, text in (
+        ("__init__", ""),
+        ("utils/__init__", ""),
+        ("utils/dependency", "WITH_MULTIMODAL = True\n"),
+        ("models/__init__", textwrap.dedent(models)),
+    ):
+        path = folder / "mmpretrain" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return f"import sys; sys.path.insert(0, {str(folder)!r})\n"
+
+
+def test_mmpretrain_comes_without_its_multimodal_models(tmp_path):
+    start = fake_mmpretrain(
+        tmp_path,
+        models="""
+            from mmpretrain.utils.dependency import WITH_MULTIMODAL
+            print(WITH_MULTIMODAL)
+        """,
+    )
+    assert run(start + "import mmseg_mllm.models.backbones.mmpretrain_backbones") == "False"
+
+
+def test_torchvision_of_another_torch_is_told(tmp_path):
+    start = fake_mmpretrain(tmp_path, models="raise RuntimeError('operator torchvision::nms does not exist')")
+    config = str(Path(__file__).parents[1] / "configs/dsff/convnext-t_dsff_4xb4-160k_ade20k-512x512.py")
+    out = run(
+        start
+        + textwrap.dedent(f"""
+            from mmseg_mllm.engine.config import load_config
+            from mmseg_mllm.errors import ConfigError
+            try:
+                load_config({config!r})
+            except ConfigError as error:
+                print(error)
+        """)
+    )
+    assert f"torchvision does not fit torch {torch.__version__}: operator torchvision::nms" in out

@@ -1,5 +1,6 @@
 """Every experiment of configs/dsff is complete, fits its dataset, and differs from its peers in the head."""
 
+import importlib
 import importlib.util
 import textwrap
 from pathlib import Path
@@ -18,7 +19,8 @@ FOLDER = ROOT / "configs" / "dsff"
 NAMES = sorted(path.name for path in FOLDER.glob("*.py"))
 TOY = [name for name in NAMES if name.startswith("toy-")]
 CONVNEXT = [name for name in NAMES if name.startswith("convnext")]
-BUILDABLE = [name for name in NAMES if name not in CONVNEXT]
+HAS_MMPRETRAIN = importlib.util.find_spec("mmpretrain") is not None
+needs_mmpretrain = pytest.mark.skipif(not HAS_MMPRETRAIN, reason="needs mmpretrain and torchvision")
 MMSEG_BASES = Path(mmseg.__file__).parent / ".mim" / "configs" / "_base_"
 
 
@@ -44,7 +46,11 @@ def test_leaf_is_short(name):
     assert len((FOLDER / name).read_text().splitlines()) < 30
 
 
-@pytest.mark.parametrize("name", BUILDABLE)
+def marked(names):
+    return [pytest.param(name, marks=needs_mmpretrain) if name in CONVNEXT else name for name in names]
+
+
+@pytest.mark.parametrize("name", marked(NAMES))
 def test_model_gives_a_logit_for_each_class_of_the_dataset(name):
     config = read(name)
     model = build(config)
@@ -56,10 +62,8 @@ def test_model_gives_a_logit_for_each_class_of_the_dataset(name):
     assert logits.shape == (1, len(classes), 64 // detail_stride, 64 // detail_stride)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in TOY])
+@pytest.mark.parametrize("name", marked([name for name in NAMES if name not in TOY]))
 def test_names_say_what_the_config_does(name):
-    if name in CONVNEXT and importlib.util.find_spec("mmpretrain") is None:
-        pytest.skip("needs mmpretrain")
     config = read(name)
     _, head, schedule, dataset = name.removesuffix(".py").split("_")
     setting, iterations = schedule.split("-")
@@ -72,11 +76,24 @@ def test_names_say_what_the_config_does(name):
     assert (head, config.model.decode_head.type) == ("dsff", "DSFFHead")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("mmpretrain") is not None, reason="mmpretrain is installed")
+@pytest.mark.skipif(HAS_MMPRETRAIN, reason="mmpretrain is installed")
 @pytest.mark.parametrize("name", CONVNEXT)
 def test_a_missing_package_is_named(name):
-    with pytest.raises(ConfigError, match=rf"{name}.*mmpretrain.*pip install"):
+    with pytest.raises(ConfigError, match=rf"{name}.*No module named 'mmpretrain'.*pip install"):
         read(name)
+
+
+@needs_mmpretrain
+def test_mmpretrain_as_detail_source():
+    from mmseg_mllm.models.backbones.detail_backbone import DetailBackbone
+
+    init_default_scope("mmseg")
+    importlib.import_module("mmseg_mllm.models.backbones.mmpretrain_backbones")
+    backbone = dict(type="mmpretrain.ConvNeXt", arch="tiny", out_indices=[1], gap_before_final_norm=False)
+    source = DetailBackbone(backbone=backbone, index=0, image_size=64)
+    assert (source.out_channels, source.stride) == (192, 8)
+    detail = source(torch.zeros(2, 3, 64, 64), torch.zeros(2, 5, 4, 4))
+    assert detail.shape == (2, 197, 8, 8)
 
 
 def test_toy_configs_of_a_backbone_differ_in_the_head_alone():

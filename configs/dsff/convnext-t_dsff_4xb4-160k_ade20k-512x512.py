@@ -4,7 +4,7 @@ _base_ = [
     "../_base_/schedules/semseg_160k.py",
     "../_base_/semseg_runtime.py",
 ]
-custom_imports = dict(imports=["mmseg_mllm", "mmpretrain.models"])
+custom_imports = dict(imports=["mmseg_mllm", "mmseg_mllm.models.backbones.mmpretrain_backbones"])
 model = dict(
     data_preprocessor=dict(size=(512, 512)),
     decode_head=dict(num_classes=150),

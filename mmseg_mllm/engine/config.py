@@ -21,10 +21,13 @@ def load_config(path: str, options: dict | None = None) -> Config:
     try:
         config = Config.fromfile(path)
     except ImportError as error:
-        # mmengine's own message is the search path of Python; the cause says what is missing.
+        # mmengine's own message is the search path of Python; the first error says what is missing.
+        first = error
+        while isinstance(cause := first.__cause__ or first.__context__, ImportError):
+            first = cause
         raise ConfigError(
-            f"{path}: custom_imports: {error.__cause__ or error}; is the package installed? Backbones of "
-            "MMPretrain need mmpretrain and torchvision: pip install 'mmseg_mllm[mmpretrain]'"
+            f"{path}: custom_imports: {first}; is the package installed? MMPretrain's backbones need "
+            "mmpretrain and a torchvision that fits torch: pip install 'mmseg_mllm[mmpretrain]'"
         ) from None
     if options:
         config.merge_from_dict(options)

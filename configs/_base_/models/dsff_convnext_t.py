@@ -1,4 +1,4 @@
-# The backbone is MMPretrain's: pip install "mmseg_mllm[mmpretrain]", which also needs torchvision.
+# The backbone is MMPretrain's: pip install "mmseg_mllm[mmpretrain]".
 _base_ = "./dsff_encoder_decoder.py"
 checkpoint = (
     "https://download.openmmlab.com/mmclassification/v0/convnext/downstream/"
