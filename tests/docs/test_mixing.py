@@ -49,7 +49,7 @@ def test_a_head_on_any_backbone(monkeypatch, tmp_path, capsys):
     commands = blocks("bash")[0].splitlines()
     assert len(commands) == 3
     for command in commands:
-        words = shlex.split(command.replace("iter_300", "iter_2"))[1:]
+        words = shlex.split(command.replace("iter_900", "iter_2"))[1:]
         monkeypatch.setattr(sys, "argv", [*words, *MORE[Path(words[0]).name]])
         with pytest.raises(SystemExit) if "make_toy" in words[0] else pytest.MonkeyPatch.context() as end:
             runpy.run_path(words[0], run_name="__main__")

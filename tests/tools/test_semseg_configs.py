@@ -18,7 +18,7 @@ from mmseg_mllm.engine.config import load_config
 from mmseg_mllm.toy import SEMSEG_CLASSES, write_toy_semseg
 
 ROOT = Path(__file__).parents[2]
-CONFIG = "configs/dsff/toy-mit_dsff_1xb16-300_toy-64x64.py"
+CONFIG = "configs/dsff/toy-mit_dsff_1xb16-900_toy-64x64.py"
 
 
 @pytest.fixture(scope="module")

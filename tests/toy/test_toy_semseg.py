@@ -38,7 +38,7 @@ def test_every_pixel_has_the_class_of_the_front_shape(root):
 
 def test_config_describes_the_set(root):
     init_default_scope("mmseg")
-    name = "configs/dsff/toy-resnet_dsff_1xb16-300_toy-64x64.py"
+    name = "configs/dsff/toy-resnet_dsff_1xb16-900_toy-64x64.py"
     config = load_config(name, dict(data_root=str(root)))
     dataset = DATASETS.build(config.train_dataloader.dataset)
     assert dataset.metainfo["classes"] == SEMSEG_CLASSES

@@ -61,9 +61,12 @@ class DSFFHead(BaseDecodeHead):
         key_reduction: Side of the squares of detail pixels whose mean is one key of self-attention. Its work
             falls by the square; all pixels still ask. 1, the default, keeps every pixel; take 2 or 4 for
             detail maps of more than about 10,000 pixels.
+        num_convs: For classes, number of 3 x 3 convolutions, each with norm and activation, before the
+            classifier. Two, the default as in ``FCNHead``, matter most where the backbone itself sees little
+            of the neighbourhood.
         with_cp: For classes, compute both attention blocks again in the backward pass instead of keeping what
             they need of each pixel.
-        norm_cfg: Norm after the last 3 x 3 convolution. Batch norm's running statistics follow the masks of
+        norm_cfg: Norm after the last 3 x 3 convolutions. Batch norm's running statistics follow the masks of
             a fast learner too slowly; from scratch at a high learning rate take ``dict(type='GN', ...)``.
         in_index: Which backbone outputs are the detail maps, finest first, and last the semantic map. Several
             detail maps are put beside one another at the size of the first.
@@ -91,6 +94,7 @@ class DSFFHead(BaseDecodeHead):
         feedforward_channels: int | None = None,
         dropout: float | None = None,
         key_reduction: int = 1,
+        num_convs: int = 2,
         with_cp: bool = False,
         norm_cfg: dict | None = None,
         in_index: Sequence[int] = (0, 1),
@@ -98,7 +102,9 @@ class DSFFHead(BaseDecodeHead):
         pretrained: str | None = None,
         **kwargs,
     ) -> None:
-        check_arguments(in_channels=in_channels, in_index=in_index, key_reduction=key_reduction)
+        check_arguments(
+            in_channels=in_channels, in_index=in_index, key_reduction=key_reduction, num_convs=num_convs
+        )
         for_classes = num_classes is not None
         super().__init__(
             in_channels=list(in_channels),
@@ -136,11 +142,8 @@ class DSFFHead(BaseDecodeHead):
         self.decoder = DecoderBlock(channels=channels, **attention)
         if for_classes:
             self.class_queries = nn.Embedding(num_classes, channels)
-            self.class_conv = ConvModule(
-                channels, channels, 3, padding=1, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg
-            )
-            if fusion == "dsff":
-                self._start_from_the_maps()
+            layer = dict(kernel_size=3, padding=1, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
+            self.convs = nn.Sequential(*(ConvModule(channels, channels, **layer) for _ in range(num_convs)))
         else:
             self._init_mask_layers(mask_scale)
         if pretrained is not None and torch.get_default_device().type != "meta":
@@ -153,14 +156,6 @@ class DSFFHead(BaseDecodeHead):
         self.mask_scale = mask_scale
         self.mask_out = nn.Conv2d(1, 1, kernel_size=5, padding=2)
         self._start_as_background()
-
-    @torch.no_grad()
-    def _start_from_the_maps(self) -> None:
-        """Let the fusing layer hear the two maps first.
-
-        The attention block ends in a layer norm: at a random start it is louder than both and says nothing.
-        """
-        self.fusion.proj.weight[:, : self.channels].mul_(0.1)
 
     def _load(self, path: str) -> None:
         tensors = read_tensors(path)
@@ -270,7 +265,7 @@ class DSFFHead(BaseDecodeHead):
             feature_map = checkpoint(self._asked_for_classes, *maps, use_reentrant=False)
         else:
             feature_map = self._asked_for_classes(*maps)
-        return self.cls_seg(self.class_conv(feature_map))
+        return self.cls_seg(self.convs(feature_map))
 
     def _asked_for_classes(self, detail: Tensor, semantic: Tensor) -> Tensor:
         """(B, C_v, H, W) and (B, C_l, h, w) -> (B, C, H, W), all class queries attended to at once."""

@@ -7,8 +7,10 @@ from torch import Tensor
 from mmseg_mllm.errors import ConfigError
 
 
-def check_arguments(*, in_channels: Sequence[int], in_index: Sequence[int], key_reduction: int) -> None:
-    """See that there are as many channels as indices, two or more, and that pixels can be averaged.
+def check_arguments(
+    *, in_channels: Sequence[int], in_index: Sequence[int], key_reduction: int, num_convs: int
+) -> None:
+    """See that there are as many channels as indices, two or more, and that the numbers can be meant.
 
     Raises:
         ConfigError: they are not.
@@ -24,6 +26,8 @@ def check_arguments(*, in_channels: Sequence[int], in_index: Sequence[int], key_
         )
     if key_reduction < 1:
         raise ConfigError(f"DSFFHead: key_reduction={key_reduction}: 1 keeps all pixels, 2 a quarter")
+    if num_convs < 0:
+        raise ConfigError(f"DSFFHead: num_convs={num_convs}: 0 or more")
 
 
 def check_maps(maps: Sequence[Tensor], *, in_index: Sequence[int], in_channels: Sequence[int]) -> None:

@@ -80,10 +80,13 @@ def plain_logits(made, detail, semantic, steps):
     attended = transformer(made.fusion.cross_attention)(tokens, memory)
     fused = made.fusion.proj(torch.cat([attended, tokens, upsampled.flatten(2).mT], dim=-1))
     asked = transformer(made.decoder)(fused, made.class_queries.weight[None])
-    norm, conv, last = made.class_conv.norm, made.class_conv.conv, made.conv_seg
-    cells = F.conv2d(asked.mT.reshape(1, C, *detail.shape[2:]), conv.weight, padding=1)
-    cells = F.batch_norm(cells, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
-    return F.conv2d(F.relu(cells), last.weight, last.bias)
+    cells = asked.mT.reshape(1, C, *detail.shape[2:])
+    for layer in made.convs:
+        norm = layer.norm
+        cells = F.conv2d(cells, layer.conv.weight, padding=1)
+        cells = F.batch_norm(cells, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+        cells = F.relu(cells)
+    return F.conv2d(cells, made.conv_seg.weight, made.conv_seg.bias)
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
@@ -104,8 +107,9 @@ def test_equals_the_plain_computation(size, semantic_size, steps, align_corners)
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-        made.class_conv.norm.running_mean.normal_()
-        made.class_conv.norm.running_var.uniform_(0.5, 2)
+        for layer in made.convs:
+            layer.norm.running_mean.normal_()
+            layer.norm.running_var.uniform_(0.5, 2)
     detail = torch.randn(2, C_V, *size, dtype=torch.float64)
     semantic = torch.randn(2, C_L, *semantic_size, dtype=torch.float64)
     logits = made([detail, semantic])
@@ -294,15 +298,24 @@ def test_every_parameter_is_used(fusion, semantic_size, with_cp):
 def test_has_nothing_of_the_mask_decoder():
     names = {name.split(".")[0] for name in head().state_dict()}
     shared = {"detail_proj", "semantic_proj", "fusion", "decoder"}
-    assert names == shared | {"class_queries", "class_conv", "conv_seg"}
+    assert names == shared | {"class_queries", "convs", "conv_seg"}
     masks = {name.split(".")[0] for name in head(num_classes=None).state_dict()}
     assert masks == shared | {"query_proj", "mask_conv", "mask_norm", "mask_out"}
 
 
 def test_norm_and_activation():
     made = head(norm_cfg=dict(type="SyncBN"), act_cfg=dict(type="GELU"))
-    assert isinstance(made.class_conv.norm, nn.SyncBatchNorm)
-    assert type(made.class_conv.activate) is nn.GELU
+    for layer in made.convs:
+        assert isinstance(layer.norm, nn.SyncBatchNorm)
+        assert type(layer.activate) is nn.GELU
+
+
+@pytest.mark.parametrize("num_convs", [0, 1, 3])
+def test_number_of_convolutions(num_convs):
+    made = head(num_convs=num_convs).eval()
+    kernels = [module for module in made.convs.modules() if isinstance(module, nn.Conv2d)]
+    assert [kernel.kernel_size for kernel in kernels] == [(3, 3)] * num_convs
+    assert made([torch.randn(2, C_V, 6, 8), torch.randn(2, C_L, 3, 4)]).shape == (2, CLASSES, 6, 8)
 
 
 @pytest.mark.parametrize(
@@ -353,6 +366,7 @@ def test_indices_count_from_the_end_too():
         (dict(in_index=3), "in_index=3: give two"),
         (dict(fusion="add"), "unknown fusion 'add'"),
         (dict(key_reduction=0), "key_reduction=0"),
+        (dict(num_convs=-1), "num_convs=-1"),
     ],
 )
 def test_arguments_that_do_not_fit(kwargs, message):

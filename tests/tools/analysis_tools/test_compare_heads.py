@@ -8,7 +8,7 @@ from mmseg_mllm.analysis.head_costs import heads
 from mmseg_mllm.engine.config import load_config
 
 TOOL = "tools/analysis_tools/compare_heads.py"
-CONFIG = "configs/dsff/toy-mit_dsff_1xb16-300_toy-64x64.py"
+CONFIG = "configs/dsff/toy-mit_dsff_1xb16-900_toy-64x64.py"
 
 
 def test_heads_stand_side_by_side(monkeypatch, capsys, tmp_path):

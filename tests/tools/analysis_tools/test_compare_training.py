@@ -5,7 +5,7 @@ from helpers.in_process import run_in_process
 from mmseg_mllm.toy import write_toy_semseg
 
 TOOL = "tools/analysis_tools/compare_training.py"
-CONFIGS = [f"configs/dsff/toy-mit_{head}_1xb16-300_toy-64x64.py" for head in ("dsff", "segformer")]
+CONFIGS = [f"configs/dsff/toy-mit_{head}_1xb16-900_toy-64x64.py" for head in ("dsff", "segformer")]
 
 
 def test_trains_what_is_missing_and_shows_the_mean(monkeypatch, capsys, tmp_path):
