@@ -1,6 +1,5 @@
 """Every experiment of configs/dsff is complete, fits its dataset, and differs from its peers in the head."""
 
-import importlib
 import importlib.util
 import textwrap
 from pathlib import Path
@@ -81,19 +80,6 @@ def test_names_say_what_the_config_does(name):
 def test_a_missing_package_is_named(name):
     with pytest.raises(ConfigError, match=rf"{name}.*No module named 'mmpretrain'.*pip install"):
         read(name)
-
-
-@needs_mmpretrain
-def test_mmpretrain_as_detail_source():
-    from mmseg_mllm.models.backbones.detail_backbone import DetailBackbone
-
-    init_default_scope("mmseg")
-    importlib.import_module("mmseg_mllm.models.backbones.mmpretrain_backbones")
-    backbone = dict(type="mmpretrain.ConvNeXt", arch="tiny", out_indices=[1], gap_before_final_norm=False)
-    source = DetailBackbone(backbone=backbone, index=0, image_size=64)
-    assert (source.out_channels, source.stride) == (192, 8)
-    detail = source(torch.zeros(2, 3, 64, 64), torch.zeros(2, 5, 4, 4))
-    assert detail.shape == (2, 197, 8, 8)
 
 
 def test_toy_configs_of_a_backbone_differ_in_the_head_alone():

@@ -1,5 +1,6 @@
 """docs/mixing.md does what it says, on a small toy set and for a few iterations."""
 
+import importlib.util
 import re
 import runpy
 import shlex
@@ -13,6 +14,7 @@ from mmseg.registry import MODELS
 
 from mmseg_mllm.analysis import build_on_meta, count_parameters
 from mmseg_mllm.engine.config import load_config
+from mmseg_mllm.models.backbones.detail_backbone import DetailBackbone
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "mixing.md").read_text(encoding="utf-8")
@@ -88,6 +90,21 @@ def test_a_detail_backbone_for_the_referring_model(tmp_path):
     # Two stages of a quarter of ResNet-18's width: 32 channels at stride 8.
     assert (model.detail_backbone.out_channels, model.detail_backbone.stride) == (32, 8)
     assert model.decode_head.in_channels[0] == plain.decode_head.in_channels[0] + 32
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mmpretrain") is None, reason="needs mmpretrain and torchvision")
+def test_a_detail_backbone_of_mmpretrain():
+    config: dict = {}
+    exec(compile(blocks("python")[3], "docs/mixing.md", "exec"), config)
+    for name in config["custom_imports"]["imports"]:
+        importlib.import_module(name)
+    init_default_scope("mmseg")
+    source = DetailBackbone(backbone=config["model"]["detail_backbone"], index=0, image_size=64)
+    assert (source.out_channels, source.stride) == (192, 8)
+    detail = source(torch.randn(2, 3, 64, 64), torch.zeros(2, 5, 4, 4))
+    assert detail.shape == (2, 197, 8, 8)
+    detail.sum().backward()
+    assert [name for name, param in source.named_parameters() if param.grad is None] == []
 
 
 def test_costs_of_the_detail_backbone_are_those_of_the_configs():
