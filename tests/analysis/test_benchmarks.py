@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections import Counter
+from functools import partial
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from mmseg.registry import MODELS
 from mmseg_mllm.analysis import build_on_meta, count_flops
 from mmseg_mllm.analysis.benchmarks import MODES, as_json, make_setting, run_benchmark, sentences_mode
 from mmseg_mllm.analysis.benchmarks import random_weights as rw
+from mmseg_mllm.analysis.benchmarks.flops import count
 from mmseg_mllm.analysis.benchmarks.growth_plot import slopes
 from mmseg_mllm.analysis.benchmarks.measure import measure
 from mmseg_mllm.analysis.benchmarks.memory import PeakMemory
@@ -20,6 +23,7 @@ from mmseg_mllm.analysis.benchmarks.random_weights import RepeatedRandom, build_
 from mmseg_mllm.analysis.benchmarks.synthetic_tokenizer import SyntheticTokenizer, expression_texts
 from mmseg_mllm.analysis.complexity import BRANCH_TOKENS
 from mmseg_mllm.errors import ConfigError, DataError
+from mmseg_mllm.models.decode_heads import dsff_head
 from mmseg_mllm.prompts import prompt_style
 
 OPTIMIZER = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=1e-3))
@@ -110,6 +114,40 @@ def test_further_expressions_cost_less_flops_than_full_runs():
 def test_the_authors_way_is_the_plain_one_of_the_head():
     ways = {name: way["flops"] for name, way in run("head", images=1, expressions=2)["ways"].items()}
     assert ways["encode once, decode each"] < ways["all of it for each"]
+
+
+def test_counting_flops_does_not_keep_torch_from_compiling():
+    calls = []
+
+    def backend(graph, inputs):
+        return lambda *args: calls.append(1) or graph(*args)
+
+    square = torch.compile(lambda x: x @ x, backend=backend)
+    x = torch.randn(8, 8)
+    result, flops = count(lambda: square(x))
+    assert (flops, calls) == (2 * 8**3, [])
+    torch.testing.assert_close(square(x), result)
+    assert calls == [1]
+
+
+def test_compiled_ways_run_compiled(monkeypatch):
+    runs = []
+
+    def backend(graph, inputs):
+        return lambda *args: runs.append(graph) or graph(*args)
+
+    dsff_head._compiled.cache_clear()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    result = run("compiled", images=1, expressions=2)
+    dsff_head._compiled.cache_clear()
+    # DySample, encode and decode, each once to warm up and in two repeats.
+    assert sorted(Counter(map(id, runs)).values()) == [3, 3, 3]
+    ways = result["ways"]
+    assert ways["DySample, compiled"]["flops"] == ways["DySample"]["flops"] > 0
+    assert ways["mask decoder, compiled"]["flops"] == ways["mask decoder"]["flops"] > 0
+    same = {p["way"]: p["largest_difference"] for p in result["compared"] if not p["must_differ"]}
+    assert same.keys() == {"DySample, compiled", "mask decoder, compiled"}
+    assert max(same.values()) < 1e-5
 
 
 def test_growth_is_a_line_in_flops():

@@ -11,7 +11,9 @@ T = TypeVar("T")
 
 def count(run: Callable[[], T]) -> tuple[T, int]:
     """What a run returns, and its FLOPs as :func:`mmseg_mllm.analysis.count_flops` counts them."""
-    with FlopCounterMode(display=False, custom_mapping=UNKNOWN_TO_TORCH) as counter:
+    counter = FlopCounterMode(display=False, custom_mapping=UNKNOWN_TO_TORCH)
+    # What torch.compile meets under a counter it would never compile afterwards.
+    with torch.compiler.set_stance("force_eager"), counter:
         result = run()
     return result, counter.get_total_flops()
 

@@ -3,6 +3,7 @@
 import torch
 from mmengine.config import Config
 
+from mmseg_mllm.analysis.benchmarks.compiled_mode import compiled
 from mmseg_mllm.analysis.benchmarks.growth_mode import growth
 from mmseg_mllm.analysis.benchmarks.head_mode import head
 from mmseg_mllm.analysis.benchmarks.measure import Measurements, measure
@@ -13,7 +14,8 @@ from mmseg_mllm.analysis.benchmarks.training_mode import training
 from mmseg_mllm.analysis.benchmarks.way import Benchmark, Setting
 from mmseg_mllm.errors import ConfigError
 
-MODES = {mode.__name__: mode for mode in (inference, predictor, training, head, growth, sentences, pipeline)}
+_MODES = (inference, predictor, training, head, compiled, growth, sentences, pipeline)
+MODES = {mode.__name__: mode for mode in _MODES}
 
 
 def run_benchmark(mode: str, config: Config, setting: Setting) -> tuple[Benchmark, Measurements]:
