@@ -159,12 +159,20 @@ def pixel_shuffle(cells: torch.Tensor, scale: int) -> torch.Tensor:
     return blocks.reshape(n, 1, scale * height, scale * width)
 
 
-def drop_mmengine_self_deprecations(record: logging.LogRecord) -> bool:
-    """Filter of a log handler: leave out what mmengine 0.10.7 says of its own outdated calls.
+def drop_upstream_notices(record: logging.LogRecord) -> bool:
+    """Filter of a log handler: leave out warnings of other packages where nothing is wrong.
 
-    Its checkpoint hook uses ``FileClient`` and warns of it in every run. Can go with the hook's next version.
+    mmengine 0.10.7 warns of its checkpoint hook's own calls and of metrics without a prefix, such as mmseg's;
+    mmseg 1.2.2 of test batches whose images had different sizes, which it resizes back one by one. Can go
+    one by one with them.
     """
-    return not any(name in record.getMessage() for name in ('"FileClient"', '"HardDiskBackend"'))
+    notices = (
+        '"FileClient"',
+        '"HardDiskBackend"',
+        "The prefix is not set in metric class",
+        "Image shapes are different in the batch.",
+    )
+    return not any(notice in record.getMessage() for notice in notices)
 
 
 def enable_gradient_checkpointing(model: transformers.PreTrainedModel) -> None:

@@ -11,7 +11,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 from mmseg_mllm.compat import (
-    drop_mmengine_self_deprecations,
+    drop_upstream_notices,
     init_cpu_process_group,
     quiet_upstream,
     wrap_for_cpu_processes,
@@ -37,7 +37,7 @@ class QuietRunner(Runner):
         for handler in logger.handlers:
             if type(handler) is logging.StreamHandler:
                 handler.setLevel(logging.WARNING)
-                handler.addFilter(drop_mmengine_self_deprecations)
+                handler.addFilter(drop_upstream_notices)
         return logger
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:

@@ -31,10 +31,8 @@ class ClassIoUMetric(IoUMetric):
 
     def table(self) -> Table:
         """A row for each class, and below their means."""
-        result = Table(
-            title=", ".join(f"{name} {value:.2f}" for name, value in self.summary.items()) + " (percent)",
-            title_justify="left",
-        )
+        # Short: a title wraps at the width of its table.
+        result = Table(title=f"aAcc {self.summary['aAcc']:.2f}; all in percent", title_justify="left")
         result.add_column("class")
         for name in self.per_class:
             result.add_column(name, justify="right")

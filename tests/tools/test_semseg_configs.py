@@ -1,5 +1,6 @@
 """MMSegmentation's own machinery and the tools here, with DSFFHead in an ordinary config on the toy set."""
 
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -94,6 +95,10 @@ def test_table_has_the_iou_of_every_class(run_test, checkpoint, root):
     assert shown == ["absent" if np.isnan(value) else f"{value:.2f}" for value in expected]
     assert table["mean"][0] == f"{np.nanmean(expected):.2f}"
     assert "made by: python tools/test.py" in out
+    titles = [line.strip() for line in out.splitlines() if "aAcc" in line]
+    assert len(titles) == 1
+    assert re.fullmatch(r"aAcc \d+\.\d\d; all in percent", titles[0])
+    assert "WARNING" not in out + err
 
 
 def test_slide_equals_whole_where_one_window_covers_the_image(run_test):
