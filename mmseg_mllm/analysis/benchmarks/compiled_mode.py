@@ -37,7 +37,7 @@ def compiled(config: Config, setting: Setting) -> Benchmark:
 
     runs = {
         "DySample": partial(upsampled, upsample),
-        "DySample, compiled": partial(upsampled, torch.compile(upsample)),
+        "DySample, compiled": partial(upsampled, torch.compile(upsample.forward)),
         "bilinear interpolation": partial(
             upsampled, nn.Upsample(scale_factor=upsample.scale_factor, mode="bilinear")
         ),
