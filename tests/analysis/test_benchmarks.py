@@ -20,6 +20,7 @@ from mmseg_mllm.analysis.benchmarks.measure import measure
 from mmseg_mllm.analysis.benchmarks.memory import PeakMemory
 from mmseg_mllm.analysis.benchmarks.model_modes import inference
 from mmseg_mllm.analysis.benchmarks.random_weights import RepeatedRandom, build_random
+from mmseg_mllm.analysis.benchmarks.sentence_file import read_sentences, sentence_flops
 from mmseg_mllm.analysis.benchmarks.synthetic_tokenizer import SyntheticTokenizer, expression_texts
 from mmseg_mllm.analysis.complexity import BRANCH_TOKENS
 from mmseg_mllm.errors import ConfigError, DataError
@@ -185,6 +186,14 @@ def test_flops_of_real_sentences_are_those_of_their_runs(sentences):
     # The sample is all there is, so that the counted and the predicted FLOPs are the same.
     for name, way in measured.ways.items():
         assert figures[f"TFLOPs, {name}"] * 1e12 == pytest.approx(way.flops, rel=1e-6)
+
+
+def test_few_images_can_be_counted_but_not_measured(sentences):
+    sentences.write_text(json.dumps(dict(items=[dict(image="1.jpg", text="the dog")] * 2)))
+    figures = sentence_flops(config().model, read_sentences(str(sentences)))
+    assert (figures["images"], figures["expressions"]) == (1, 2)
+    with pytest.raises(DataError, match="1 images with sentences; 3 are measured"):
+        run_benchmark("sentences", config(), setting(sentences=str(sentences)))
 
 
 def test_sentences_that_are_missing_or_broken_are_told(sentences):

@@ -10,7 +10,8 @@ from rich.table import Table
 
 import mmseg_mllm  # noqa: F401
 from mmseg_mllm.analysis import build_on_meta, count_flops, count_parameters
-from mmseg_mllm.analysis.benchmarks.sentences_mode import read_sentences, sentence_flops
+from mmseg_mllm.analysis.benchmarks.report import figure_lines
+from mmseg_mllm.analysis.benchmarks.sentence_file import read_sentences, sentence_flops
 from mmseg_mllm.analysis.complexity import BRANCH_TOKENS, PREFIX_TOKENS
 from mmseg_mllm.engine.cli import config_parser
 from mmseg_mllm.engine.config import load_config
@@ -42,8 +43,7 @@ def main() -> None:
     )
     if args.sentences:
         console.print(f"\nThe expressions of {args.sentences}, a word a token:")
-        for what, value in sentence_flops(model, read_sentences(args.sentences)).items():
-            console.print(f"{what}: {value:,}" if isinstance(value, int) else f"{what}: {value:,.1f}")
+        console.print("\n".join(figure_lines(sentence_flops(model, read_sentences(args.sentences)))))
 
 
 def parameter_table(model: dict, *, name: str) -> Table:

@@ -72,11 +72,18 @@ def notes(result: dict) -> list[str]:
             f"Random weights; {PREFIX_TOKENS} random text tokens besides the image's, "
             + ("a word a token." if result["mode"] == "sentences" else f"{BRANCH_TOKENS} per expression.")
         )
-    for name, value in result["figures"].items():
-        lines.append(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value:,.1f}")
+    lines += figure_lines(result["figures"])
     if not result["finite"]:
         lines.append("WARNING: some results are not finite.")
     return lines
+
+
+def figure_lines(figures: dict[str, float]) -> list[str]:
+    """A line for each number."""
+    return [
+        f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value:,.1f}"
+        for name, value in figures.items()
+    ]
 
 
 def device_name(device: torch.device) -> str:

@@ -6,7 +6,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from mmseg_mllm.errors import ConfigError
-from mmseg_mllm.models.layers import beside
+from mmseg_mllm.models.layers import resize_concat
 
 
 class DetailBackbone(BaseModule):
@@ -52,4 +52,4 @@ class DetailBackbone(BaseModule):
     def forward(self, images: Tensor, vision_map: Tensor) -> Tensor:
         """images (B, 3, S, S) and vision_map (B, C_v, h, w) -> (B, C_v + C, S / stride, S / stride)."""
         feature_map = self._map(images)
-        return beside((vision_map, feature_map.to(vision_map.dtype)), size=feature_map.shape[2:])
+        return resize_concat((vision_map, feature_map.to(vision_map.dtype)), size=feature_map.shape[2:])

@@ -17,7 +17,14 @@ from mmseg_mllm.compat import pixel_shuffle
 from mmseg_mllm.errors import CheckpointError, ConfigError
 from mmseg_mllm.models.checkpoints import check_state_dict
 from mmseg_mllm.models.decode_heads.input_checks import check_arguments, check_labels, check_maps
-from mmseg_mllm.models.layers import DecoderBlock, FeatureFusion, beside, pooled_tokens, to_map, to_tokens
+from mmseg_mllm.models.layers import (
+    DecoderBlock,
+    FeatureFusion,
+    pooled_tokens,
+    resize_concat,
+    to_map,
+    to_tokens,
+)
 from mmseg_mllm.models.model_folder import read_tensors
 
 MASK_DEFAULTS = dict(
@@ -66,7 +73,7 @@ class DSFFHead(BaseDecodeHead):
             of the neighbourhood.
         with_cp: For classes, compute both attention blocks again in the backward pass instead of keeping what
             they need of each pixel.
-        norm_cfg: Norm after the last 3 x 3 convolutions. Batch norm's running statistics follow the masks of
+        norm_cfg: Norm after each last 3 x 3 convolution. Batch norm's running statistics follow the masks of
             a fast learner too slowly; from scratch at a high learning rate take ``dict(type='GN', ...)``.
         in_index: Which backbone outputs are the detail maps, finest first, and last the semantic map. Several
             detail maps are put beside one another at the size of the first.
@@ -260,7 +267,7 @@ class DSFFHead(BaseDecodeHead):
         check_maps(inputs, in_index=self.in_index, in_channels=self.in_channels)
         *details, semantic = self._transform_inputs(inputs)
         size = details[0].shape[2:]
-        maps = beside(details, size=size, align_corners=self.align_corners), semantic
+        maps = resize_concat(details, size=size, align_corners=self.align_corners), semantic
         if self.with_cp and torch.is_grad_enabled():
             feature_map = checkpoint(self._asked_for_classes, *maps, use_reentrant=False)
         else:

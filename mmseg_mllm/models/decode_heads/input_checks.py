@@ -10,7 +10,7 @@ from mmseg_mllm.errors import ConfigError
 def check_arguments(
     *, in_channels: Sequence[int], in_index: Sequence[int], key_reduction: int, num_convs: int
 ) -> None:
-    """See that there are as many channels as indices, two or more, and that the numbers can be meant.
+    """See that there are as many channels as indices, two or more, and that no number is too small.
 
     Raises:
         ConfigError: they are not.

@@ -25,8 +25,8 @@ def pooled_tokens(feature_map: Tensor, factor: int) -> Tensor:
     return to_tokens(F.avg_pool2d(feature_map, factor, ceil_mode=True, count_include_pad=False))
 
 
-def beside(maps: Sequence[Tensor], *, size: tuple[int, int], align_corners: bool = False) -> Tensor:
-    """Maps (B, C_i, H_i, W_i), each resized bilinearly to (H, W) if need be -> (B, sum of C_i, H, W)."""
+def resize_concat(maps: Sequence[Tensor], *, size: tuple[int, int], align_corners: bool = False) -> Tensor:
+    """mmseg's ``resize_concat`` to a given size: (B, C_i, H_i, W_i), bilinearly, -> (B, sum of C_i, H, W)."""
     resized = [
         x
         if x.shape[2:] == size
