@@ -147,8 +147,9 @@ class RESPredictor:
             ConfigError: no such image is held, or an expression has no words or holds a special token.
         """
         expressions = [expressions] if isinstance(expressions, str) else list(expressions)
+        tokens = self.model.backbone.tokenizer.control_tokens
         for expression in expressions:
-            problem = expression_problem(expression)
+            problem = expression_problem(expression, control_tokens=tokens)
             if problem:
                 raise ConfigError(f"this expression {problem}: {expression!r}")
         with self._lock:

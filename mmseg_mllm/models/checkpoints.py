@@ -4,10 +4,12 @@ import contextlib
 import pickle
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from torch import nn
 
 from mmseg_mllm.errors import CheckpointError, MMSegMLLMError
+from mmseg_mllm.lfs import refuse_lfs_pointer
 
 SHOWN = 3
 
@@ -51,6 +53,8 @@ def readable(path: str) -> Iterator[None]:
         CheckpointError: the file is absent, cut off, no checkpoint, or a pickle of more than weights, which
             is not loaded since it could run code.
     """
+    if Path(path).is_file():
+        refuse_lfs_pointer(path, CheckpointError)
     try:
         yield
     except MMSegMLLMError:
