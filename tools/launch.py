@@ -8,8 +8,9 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 
-from mmseg_mllm.engine.cli import COMMAND, check_config_path, made_by, run_tool
+from mmseg_mllm.engine.cli import COMMAND, check_checkpoint_path, check_config_path, made_by, run_tool
 from mmseg_mllm.engine.threads import VARIABLE, idle_cores
 from mmseg_mllm.errors import ConfigError, MMSegMLLMError
 
@@ -23,6 +24,8 @@ def main() -> None:
     parser.add_argument("--processes", type=int, required=True)
     args, rest = parser.parse_known_args()
     check_config_path(args.config)
+    if Path(args.script).name == "test.py" and rest:
+        check_checkpoint_path(rest[0])
     if args.processes < 1:
         raise ConfigError(f"{args.processes} processes can't be started; ask for at least one")
     # Torch is imported here, after the arguments were found right.

@@ -65,6 +65,16 @@ def check_config_path(path: str | Path) -> None:
         raise ConfigError(f"{path}: no such config file; the configs are in configs/mllmseg/, configs/dsff/")
 
 
+def check_checkpoint_path(path: str | Path) -> None:
+    """See that a checkpoint file or a model folder is there.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    if not Path(path).exists():
+        raise CheckpointError(f"{path}: no such checkpoint file or model folder")
+
+
 def check_source_folder(path: Path) -> None:
     """See that a folder of weights to convert is there.
 
