@@ -35,7 +35,7 @@ def choose_threads() -> str:
     import torch
 
     if VARIABLE in os.environ:
-        return f"{torch.get_num_threads()} threads ({VARIABLE})"
+        return f"threads: {torch.get_num_threads()} ({VARIABLE})"
     threads = idle_cores()
     torch.set_num_threads(threads)
-    return f"{threads} of {own_cores()} cores idle: as many threads ({VARIABLE} sets another number)"
+    return f"threads: {threads} (idle of {own_cores()} cores; {VARIABLE} sets another number)"
