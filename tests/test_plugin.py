@@ -2,38 +2,30 @@
 
 import ast
 import re
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
+from helpers.fresh import run_fresh
 
 from mmseg_mllm.plugin import PARTS
 
+UPSAMPLE = "build(dict(type='DySample', in_channels=8))"
 PACKAGE = Path(__file__).parents[1] / "mmseg_mllm"
+SETUP = ast.parse((PACKAGE.parent / "setup.py").read_text())
+CONSTANTS = {node.targets[0].id: node.value for node in SETUP.body if isinstance(node, ast.Assign)}
+AT_START = ast.literal_eval(CONSTANTS["AT_START"])
+"""What Python runs when it starts, from the .pth file that setup.py writes."""
 HEAD = "MODELS.build(dict(type='DSFFHead', in_channels=(8, 8), channels=8, num_classes=3))"
-
-
-def run(code: str) -> str:
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
 
 
 @pytest.mark.parametrize("package", ["mmseg_mllm", "mmseg_mllm.datasets.checks", "mmseg_mllm.toy"])
 def test_import_is_light(package):
     heavy = "{'torch', 'mmcv', 'mmseg', 'matplotlib', 'transformers'}"
-    assert run(f"import sys, {package}; print({heavy} & set(sys.modules))") == "set()"
+    assert run_fresh(f"import sys, {package}; print({heavy} & set(sys.modules))") == "set()"
 
 
 def test_who_predicts_imports_no_training():
-    out = run("""
+    out = run_fresh("""
         import sys
         from mmseg_mllm.apis import RESPredictor
         print([m for m in sys.modules if m.startswith(
@@ -49,21 +41,20 @@ def test_who_predicts_imports_no_training():
         f"import mmseg_mllm; from mmseg.registry import MODELS; {HEAD}",
         f"from mmseg.registry import MODELS; import mmseg_mllm; {HEAD}",
         # The registry was asked before, and has imported what it knew of.
-        "import mmseg_mllm.mmcv_lite; import sys\n"
+        f"exec({AT_START!r}, {{}})\n"
         "from mmseg.registry import DATASETS; DATASETS.get('ADE20KDataset')\n"
         "import mmseg_mllm; DATASETS.get('RefCOCODataset').METAINFO",
         "import importlib.util, mmseg_mllm; importlib.util.find_spec('mmseg.registry')\n"
         f"from mmseg.registry import MODELS; {HEAD}",
-        "from mmengine.config import Config; Config(dict(custom_imports=dict(imports=['mmseg_mllm'])))\n"
         "from mmengine.utils import import_modules_from_strings as get; get(['mmseg_mllm'])\n"
         "from mmengine.registry import MODELS, init_default_scope; init_default_scope('mmseg')\n" + HEAD,
-        "import mmseg_mllm; from mmcv.cnn import build_upsample_layer as b; b(dict(type='DySample', in_channels=8))",
-        "from mmcv.cnn import build_upsample_layer as b; import mmseg_mllm; b(dict(type='DySample', in_channels=8))",
-        "import mmseg_mllm; from mmengine.registry import MODELS; MODELS.build(dict(type='DySample', in_channels=8))",
+        f"import mmseg_mllm; from mmcv.cnn import build_upsample_layer as build; {UPSAMPLE}",
+        f"from mmcv.cnn import build_upsample_layer as build; import mmseg_mllm; {UPSAMPLE}",
+        f"import mmseg_mllm; from mmengine.registry import MODELS; build = MODELS.build; {UPSAMPLE}",
     ],
 )
 def test_registered_in_either_order(code):
-    run(code)
+    run_fresh(code)
 
 
 def test_every_registered_class_is_named():
@@ -88,26 +79,22 @@ def test_lazy_names_are_there(path):
 
 
 def test_mmseg_first_with_what_python_runs_at_its_start():
-    """setup.py writes this text into a .pth file."""
-    tree = ast.parse((PACKAGE.parent / "setup.py").read_text())
-    text = next(
-        ast.literal_eval(n.value)
-        for n in tree.body
-        if isinstance(n, ast.Assign) and n.targets[0].id == "AT_START"
-    )
-    out = run(f"""
-        exec({text!r}, {{}})
+    out = run_fresh(f"""
+        exec({AT_START!r}, {{}})
         import sys
         import mmseg.apis
         print([m for m in sys.modules if m.startswith('mmseg_mllm')])
         from mmcv.ops import nms
     """)
     assert out == "[]"
-    assert run(f"import sys; sys.path = sys.path[:0]; sys.meta_path.clear(); exec({text!r}, {{}})") == ""
+    assert (
+        run_fresh(f"import sys; sys.path = sys.path[:0]; sys.meta_path.clear(); exec({AT_START!r}, {{}})")
+        == ""
+    )
 
 
 def test_mmcv_is_left_alone_without_mmseg():
-    out = run("""
+    out = run_fresh("""
         import importlib.util, mmseg_mllm
         try:
             import mmcv.ops

@@ -10,7 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CONFIG = "configs/mllmseg/internvl_tiny_toy.py"
 TOOLS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tools").rglob("*.py"))
-SAYS = "import sys, runpy, atexit; sys.argv = sys.argv[1:]; atexit.register(lambda: print('torch' in sys.modules)); "
+RUN = """
+import atexit, runpy, sys
+sys.argv = sys.argv[1:]
+atexit.register(lambda: print("torch" in sys.modules))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 def run(*command: str) -> tuple[int, str, str, bool]:
@@ -21,7 +26,7 @@ def run(*command: str) -> tuple[int, str, str, bool]:
             "-W",
             "ignore",
             "-c",
-            SAYS + "runpy.run_path(sys.argv[0], run_name='__main__')",
+            RUN,
             *command,
         ],
         cwd=ROOT,
