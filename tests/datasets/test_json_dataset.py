@@ -73,6 +73,7 @@ def test_a_sample_is_an_image_with_its_annotations_expressions_then_its_groups(l
         img_id=4,
         height=6,
         width=8,
+        upright=True,
         dataset="mine",
         split="train",
         annotations={

@@ -241,7 +241,7 @@ def test_hook_draws_spread_images_once(tmp_path):
         for start in range(0, 10, 4):
             hook.after_test_iter(runner, start // 4, outputs=samples[start : start + 4])
         hook.after_test_iter(runner, 3, outputs=[samples[2]])  # as a padded distributed run repeats samples
-        names = ["refcoco+_testA_image_2.png", "refcoco+_testA_image_7.png"]
+        names = ["refcoco+_testA_2_image_2.png", "refcoco+_testA_7_image_7.png"]
         assert hook.written == [str(tmp_path / "out" / name) for name in names]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
 

@@ -13,7 +13,7 @@ from rich.progress import track
 import mmseg_mllm  # noqa: F401
 from mmseg_mllm.engine.cli import config_parser
 from mmseg_mllm.engine.config import load_config
-from mmseg_mllm.engine.hooks.referring_visualization_hook import spread_indices
+from mmseg_mllm.engine.hooks.referring_visualization_hook import picture_name, spread_indices
 from mmseg_mllm.engine.runner import run_tool
 from mmseg_mllm.visualization.sample_page import draw_sample, tile
 
@@ -50,8 +50,7 @@ def main() -> None:
         if args.sheet:
             pages.append(page)
         else:
-            name = f"{stored['dataset']}_{stored['split']}_{Path(stored['img_path']).stem}.png"
-            Image.fromarray(page).save(args.out / name)
+            Image.fromarray(page).save(args.out / f"{picture_name(stored)}.png")
     if args.sheet:
         Image.fromarray(tile(pages, columns=SHEET_COLUMNS)).save(args.out / "sheet.png")
     print(f"{args.out}: {len(chosen)} of {len(dataset)} samples")

@@ -117,7 +117,7 @@ def page_of(pair: Pair, runs: Mapping[str, PredictionFile]) -> np.ndarray:
         raise DataError(
             f"{pair.a.image_path}: no such image; run this where tools/test.py ran, with its data"
         )
-    image = read_rgb(pair.a.image_path)
+    image = read_rgb(pair.a.image_path, upright=pair.a.upright)
     size = dict(height=image.shape[0], width=image.shape[1])
     target, masks = None, []
     if pair.a.target is not None:

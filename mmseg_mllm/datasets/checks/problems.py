@@ -25,6 +25,7 @@ class Kind(Enum):
     IMAGE_SIZE = "error", "image of another size than stated"
     MASK = "error", "mask can't be read or is of another size"
     COUNTS = "warning", "counts differ from the published ones"
+    TURNED = "warning", "image with an EXIF turn, which is not applied"
     EMPTY_MASK = "warning", "mask covers no pixel"
     FEW_POINTS = "warning", "polygon with fewer than 3 points"
     DUPLICATE = "warning", "same expression for different targets of an image"

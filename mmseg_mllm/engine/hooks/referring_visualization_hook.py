@@ -1,6 +1,6 @@
 """Writes pictures of test predictions."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from mmengine.dist import get_dist_info
@@ -21,9 +21,15 @@ def spread_indices(*, total: int, count: int | None) -> Collection[int]:
     return {(2 * stretch + 1) * total // (2 * count) for stretch in range(count)}
 
 
+def picture_name(sample: Mapping) -> str:
+    """File name of a sample's picture, without suffix; the id tells apart files of one name."""
+    parts = (*(sample[key] for key in ("dataset", "split", "img_id")), Path(sample["img_path"]).stem)
+    return "_".join(map(str, parts)).replace("/", "_")
+
+
 @HOOKS.register_module()
 class ReferringVisualizationHook(Hook):
-    """Writes ``{out_dir}/{dataset}_{split}_{image stem}.png`` for test images spread over the whole test set.
+    """Writes ``{out_dir}/{dataset}_{split}_{image id}_{image stem}.png`` for images spread over the test set.
 
     Every process writes the images that it has tested. An image that the test set holds several times is
     drawn once.
@@ -79,10 +85,10 @@ class ReferringVisualizationHook(Hook):
             # The test sampler deals the samples out in order, one to each process in turn.
             if (first + place) * world_size + rank not in chosen:
                 continue
-            stem = f"{meta['dataset']}_{meta['split']}_{Path(meta['img_path']).stem}"
+            stem = picture_name(meta)
             out_file = str(Path(self.out_dir) / f"{stem}.png")
             if out_file in self.written:
                 continue
-            image = read_rgb(meta["img_path"])
+            image = read_rgb(meta["img_path"], upright=meta.get("upright", False))
             self._visualizer.add_datasample(stem, image, sample, draw_gt=self.draw_gt, out_file=out_file)
             self.written.append(out_file)
