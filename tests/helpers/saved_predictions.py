@@ -40,7 +40,6 @@ def entry(**changes) -> dict:
         sent_id=2,
         expression="left man",
         image_path="images/7.jpg",
-        upright=False,
         score=1.5,
         rejected=False,
         bbox=[0.0, 0.0, 2.0, 2.0],

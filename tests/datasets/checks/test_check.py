@@ -163,6 +163,20 @@ def test_images(root):
     assert "60x48 pixels, its record says 64x48" in examples
 
 
+@pytest.mark.parametrize("decode", [True, False])
+def test_turned_images_are_counted(root, decode):
+    for image_id, orientation in ((11, 6), (7, 1), (30, 3)):
+        with Image.open(root / IMAGE.format(image_id)) as image:
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            image.save(root / IMAGE.format(image_id), exif=exif)
+    problems, examples = found(root, decode=decode)
+    what = "image with an EXIF turn, which is not applied"
+    turned = {split: value for (kind, split), value in problems.items() if kind == what}
+    assert turned == {"val": ("warning", 1), "train": ("warning", 1)}
+    assert IMAGE.format(30) in examples
+
+
 def test_an_image_that_is_cut_off_needs_decoding(root):
     path = root / IMAGE.format(30)
     pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)

@@ -77,7 +77,7 @@ def test_another_size_for_a_turn_names_it(tmp_path, upright):
     with pytest.raises(DataError, match="EXIF turn, which is " + ("applied" if upright else "not applied")):
         load(tmp_path / "a.jpg", upright=upright, **stated)
     Image.fromarray(RGB).save(tmp_path / "b.jpg")
-    with pytest.raises(DataError, match="don't belong together$"):
+    with pytest.raises(DataError, match=r"don't belong together$"):
         load(tmp_path / "b.jpg", height=33, width=20)
 
 
