@@ -1,7 +1,8 @@
 """Text on pictures: DejaVu Sans, and for characters that it lacks any installed font that has them."""
 
+import logging
 import unicodedata
-import warnings
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby
@@ -10,6 +11,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
+from mmengine.logging import print_log
 from PIL import Image, ImageDraw, ImageFont
 
 PREFERRED = ("notosanscjk", "sourcehansans", "notosans", "emoji")
@@ -17,6 +19,11 @@ PREFERRED = ("notosanscjk", "sourcehansans", "notosans", "emoji")
 
 BITMAP_SIZES = (109, 160, 96, 64)
 """Pixels; fonts of coloured pictures, such as Noto Color Emoji, come in one of these sizes alone."""
+
+
+MAX_CAPTION_LINES = 3
+
+Colour = str | tuple[int, int, int]
 
 
 class CaptionFont:
@@ -36,15 +43,15 @@ class CaptionFont:
         return sum(_length(part, path, self.size) for part, path in self._parts(text))
 
     def draw(
-        self, draw: ImageDraw.ImageDraw, xy: tuple[float, float], text: str, *, fill, anchor: str = "la"
+        self, page: Image.Image, xy: tuple[float, float], text: str, *, fill: Colour, anchor: str = "la"
     ) -> None:
         """Draw a line.
 
         Args:
-            draw: Of an RGB image.
+            page: RGB.
             xy: Where the anchor lies.
             text: Without line breaks.
-            fill: Colour.
+            fill: Its colour.
             anchor: As Pillow's: l, m or r, then a or m.
         """
         x, y = xy
@@ -56,9 +63,9 @@ class CaptionFont:
         for part, path in self._parts(text):
             font = _truetype(path, self.size)
             if font.size == self.size:
-                draw.text((x, y), part, fill=fill, font=font, anchor="ls")
+                ImageDraw.Draw(page).text((x, y), part, fill=fill, font=font, anchor="ls")
             else:
-                _draw_bitmaps(draw, (round(x), round(y)), part, font=font, size=self.size)
+                _draw_bitmaps(page, (round(x), round(y)), part, font=font, size=self.size)
             x += _length(part, path, self.size)
 
     def _parts(self, text: str) -> Iterator[tuple[str, str]]:
@@ -69,6 +76,30 @@ class CaptionFont:
             paths.append(paths[-1] if joins else _file_with(character, self._base))
         for path, part in groupby(zip(text, paths, strict=True), key=lambda pair: pair[1]):
             yield "".join(character for character, _ in part), path
+
+
+def caption_lines(expression: str, *, font: CaptionFont, width: float) -> list[str]:
+    """The quoted expression on at most ``MAX_CAPTION_LINES`` lines, none longer than ``width`` pixels."""
+    words = f"“{' '.join(expression.split())}”".split(" ")
+    lines = [words[0]]
+    for index, word in enumerate(words[1:], start=1):
+        if font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        elif len(lines) < MAX_CAPTION_LINES:
+            lines.append(word)
+        else:
+            lines[-1] = " ".join([lines[-1], *words[index:]])
+            break
+    return [shorten(line, font=font, width=width) for line in lines]
+
+
+def shorten(text: str, *, font: CaptionFont, width: float) -> str:
+    """The text, cut with an ellipsis where it is longer than ``width`` pixels."""
+    if font.getlength(text) <= width:
+        return text
+    end = "…”" if text.endswith("”") else "…"
+    fitting = bisect_right(range(1, len(text)), width, key=lambda n: font.getlength(text[:n] + end))
+    return text[:fitting].rstrip() + end
 
 
 def _dejavu(*, bold: bool) -> Path:
@@ -86,17 +117,18 @@ def _file_with(character: str, base: str) -> str:
     for path in _installed():
         if ord(character) in _characters(path):
             return path
-    _tell_missing(unicodedata.name(character, f"U+{ord(character):04X}").split()[0])
+    _tell_missing()
     return base
 
 
 @lru_cache
-def _tell_missing(script: str) -> None:
-    """Once for each script, such as CJK or HANGUL."""
-    warnings.warn(
-        f"no installed font has some characters of captions ({script}): they are drawn as empty boxes. "
-        "Install one, such as Noto Sans CJK (fonts-noto-cjk) or Noto Color Emoji (fonts-noto-color-emoji)",
-        stacklevel=1,
+def _tell_missing() -> None:
+    """Once in a process."""
+    print_log(
+        "captions hold characters that no installed font has; they are drawn as empty boxes. Install a font "
+        "that has them, such as Noto Sans CJK (fonts-noto-cjk) or Noto Color Emoji (fonts-noto-color-emoji)",
+        logger="current",
+        level=logging.WARNING,
     )
 
 
@@ -138,7 +170,7 @@ def _scale(font: ImageFont.FreeTypeFont, size: int) -> float:
 
 
 def _draw_bitmaps(
-    draw: ImageDraw.ImageDraw, xy: tuple[int, int], text: str, *, font: ImageFont.FreeTypeFont, size: int
+    page: Image.Image, xy: tuple[int, int], text: str, *, font: ImageFont.FreeTypeFont, size: int
 ) -> None:
     """Draw coloured pictures at their own size, and scale them down onto the page; ``xy`` is on the line."""
     left, top, right, bottom = font.getbbox(text, anchor="ls")
@@ -147,4 +179,4 @@ def _draw_bitmaps(
     scale = _scale(font, size)
     small = picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.LANCZOS)
     place = (xy[0] + round(left * scale), xy[1] + round(top * scale))
-    draw._image.paste(small, place, small)
+    page.paste(small, place, small)

@@ -67,7 +67,7 @@ def samples_of(dataset):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_masks_drawn_on_the_upright_image_lie_on_the_object(tmp_path, orientation):
-    """As labelling tools show it; the object is red, and the mask is made from the pixels that a viewer shows."""
+    """The object is red, and its mask is drawn on what a viewer shows."""
     pixels = np.full((60, 60, 3), 200, np.uint8)
     pixels[:15, :22] = (200, 0, 0)
     exif = Image.Exif()

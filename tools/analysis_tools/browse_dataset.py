@@ -17,7 +17,7 @@ from mmseg_mllm.engine.hooks.referring_visualization_hook import picture_name, s
 from mmseg_mllm.engine.runner import run_tool
 from mmseg_mllm.visualization.sample_page import draw_sample, tile
 
-SHEET_COLUMNS = 3
+SHEET_COLUMNS = 2
 SHEET_PANEL = 200
 
 
