@@ -10,8 +10,7 @@ from PIL import Image
 
 from mmseg_mllm.engine.hooks.referring_visualization_hook import ReferringVisualizationHook, spread_indices
 from mmseg_mllm.errors import ConfigError, DataError
-from mmseg_mllm.visualization import ReferringVisualizer, draw_referring, mask_iou
-from mmseg_mllm.visualization import fonts, panels
+from mmseg_mllm.visualization import ReferringVisualizer, draw_referring, fonts, mask_iou, panels
 
 
 def make_image(height: int, width: int) -> np.ndarray:
