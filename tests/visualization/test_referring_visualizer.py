@@ -266,6 +266,18 @@ def test_hook_draws_spread_images_once(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
 
 
+def test_images_of_one_name_in_two_folders_get_two_pictures(tmp_path):
+    samples = []
+    for index, place in enumerate(("cam1/a", "cam2/a", "cam1/b", "cam2/b")):
+        path = tmp_path / f"{place}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(make_image(24, 32)).save(path)
+        samples.append(make_sample(1, 24, 32, img_path=str(path), img_id=index, dataset="x", split="val"))
+    runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=range(4), batch_size=4))
+    ReferringVisualizationHook(out_dir=str(tmp_path / "out")).after_test_iter(runner, 0, outputs=samples)
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
 def test_hook_without_folder_does_nothing():
     hook = ReferringVisualizationHook()
     hook.after_test_iter(None, 0, outputs=[SegDataSample()])

@@ -1,6 +1,6 @@
 """Writes pictures of test predictions."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mmengine.dist import get_dist_info
@@ -19,6 +19,20 @@ def spread_indices(*, total: int, count: int | None) -> Collection[int]:
     if count is None or count >= total:
         return range(total)
     return {(2 * stretch + 1) * total // (2 * count) for stretch in range(count)}
+
+
+def spread_samples(
+    runner: Runner, batch_idx: int, outputs: Sequence[SegDataSample], *, count: int | None
+) -> Iterator[tuple[int, SegDataSample]]:
+    """Samples of a test batch that are among ``count`` spread over the test set, with their places there."""
+    chosen = spread_indices(total=len(runner.test_dataloader.dataset), count=count)
+    rank, world_size = get_dist_info()
+    first = batch_idx * runner.test_dataloader.batch_size
+    for place, sample in enumerate(outputs):
+        # The test sampler deals the samples out in order, one to each process in turn.
+        index = (first + place) * world_size + rank
+        if index in chosen:
+            yield index, sample
 
 
 def picture_name(sample: Mapping) -> str:
@@ -77,14 +91,8 @@ class ReferringVisualizationHook(Hook):
         """
         if self.out_dir is None:
             return
-        chosen = spread_indices(total=len(runner.test_dataloader.dataset), count=self.num_images)
-        rank, world_size = get_dist_info()
-        first = batch_idx * runner.test_dataloader.batch_size
-        for place, sample in enumerate(outputs or ()):
+        for _, sample in spread_samples(runner, batch_idx, outputs or (), count=self.num_images):
             meta = sample.metainfo
-            # The test sampler deals the samples out in order, one to each process in turn.
-            if (first + place) * world_size + rank not in chosen:
-                continue
             stem = picture_name(meta)
             out_file = str(Path(self.out_dir) / f"{stem}.png")
             if out_file in self.written:
