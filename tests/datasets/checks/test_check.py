@@ -5,9 +5,11 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from mmseg_mllm.datasets.checks import check_refer
 from mmseg_mllm.datasets.checks.official import official_counts
+from mmseg_mllm.datasets.checks.report import counts_table, problems_table
 from mmseg_mllm.errors import DataError
 
 REFS, GREFS = ("refcoco", "refs(unc).p"), ("grefcoco", "grefs(unc).json")
@@ -263,3 +265,14 @@ def test_real_sample_has_no_errors(shared_dir):
     assert sum(report.count("error") for report in reports) == 0
     warned = {p.what for report in reports for p in report.problems}
     assert warned == {"counts differ from the published ones"}
+
+
+def test_names_with_brackets_stand_in_the_tables_as_they_are(root):
+    (root / "small").rename(root / "small[b] :dog:")
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(counts_table(check_refer(root), title="Datasets in a[v2]/b[/b]"))
+        console.print(problems_table(check_refer(root, images=root / "small[b] :dog:")))
+    text = captured.get()
+    assert "Datasets in a[v2]/b[/b]" in text
+    assert text.count("small[b] :dog:") > 4
