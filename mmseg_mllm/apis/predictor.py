@@ -111,18 +111,20 @@ class RESPredictor:
         with self._lock:
             return tuple(self._images)
 
-    def set_image(self, image: str | Path | np.ndarray, *, name: str = "image") -> None:
+    def set_image(self, image: str | Path | np.ndarray, *, name: str = "image", upright: bool = True) -> None:
         """Look at an image; the next questions are about it.
 
         Args:
             image: A file, or (H, W, 3) uint8 RGB.
             name: What it is called in :meth:`segment`; an image of the same name is replaced.
+            upright: Turn the image of a file as its EXIF orientation says; masks and boxes are those of the
+                turned image. False takes it as stored.
 
         Raises:
             DataError: the file is missing or broken.
             ConfigError: the array is not an RGB image.
         """
-        pixels = image if isinstance(image, np.ndarray) else read_rgb(image)
+        pixels = image if isinstance(image, np.ndarray) else read_rgb(image, upright=upright)
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
             raise ConfigError(
                 f"an image must be (H, W, 3) uint8 RGB, this array is {pixels.shape} {pixels.dtype}"

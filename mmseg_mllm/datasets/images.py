@@ -1,42 +1,110 @@
 """Reading images within bounds."""
 
 import contextlib
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from mmseg_mllm.datasets.limits import MAX_IMAGE_BYTES, MAX_PIXELS, check_limit
+from mmseg_mllm.datasets.limits import MAX_IMAGE_BYTES, MAX_PIXELS, check_limit, no_pillow_bound
 from mmseg_mllm.errors import DataError
 from mmseg_mllm.lfs import refuse_lfs_pointer
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
-"""Pillow knows more; for some of them it starts other programs."""
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
+"""Pillow knows more; for some of them it starts other programs. HEIF needs pillow-heif."""
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image upright, by its EXIF orientation; 1 and all others mean that it is."""
+
+TIFF_BITS, TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
 
 
-def read_rgb(path: str | Path) -> np.ndarray:
-    """Decode an image file.
+def read_rgb(path: str | Path, *, upright: bool = False) -> np.ndarray:
+    """Decode an image file, of an animation the first picture.
+
+    Grey values of 16 bits are scaled to 8; transparency is dropped.
+
+    Args:
+        path: The file.
+        upright: Turn the image as its EXIF orientation says; else it stays as stored. The orientation of a
+            TIFF file says how its rows are stored, and is applied in any case.
 
     Returns:
-        (H, W, 3) uint8 RGB, as stored (EXIF orientation is not applied).
+        (H, W, 3) uint8 RGB.
 
     Raises:
-        DataError: the file is missing, above the bounds (see ``limits``), or can't be decoded.
+        DataError: the file is missing, above the bounds (see ``limits``), can't be decoded, or holds numbers
+            whose range is unknown (32 bits, float).
     """
     with _opened(path) as image:
-        # Converting copies, even from RGB.
-        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        image.load()
+        turn = TURNS.get(_orientation(image)) if upright else None
+        pixels = _rgb(image if turn is None else image.transpose(turn), kind=image.format)
+        if pixels is None:
+            raise DataError(
+                f"{path}: the image holds numbers of mode {image.mode!r} (32 bits, float or LAB), of which "
+                "black and white are not known; convert it to RGB or grey of 8 or 16 bits"
+            )
+        return pixels
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """Height and width in pixels, from the head of the file alone.
+    """Height and width in pixels as stored, from the head of the file alone.
 
     Raises:
         DataError: as for :func:`read_rgb`, as far as the head shows it.
     """
     with _opened(path) as image:
         return image.height, image.width
+
+
+def is_turned(path: str | Path) -> bool:
+    """Whether the head of the file has an EXIF orientation by which upright and stored image differ.
+
+    Raises:
+        DataError: as for :func:`image_size`.
+    """
+    with _opened(path) as image:
+        return _orientation(image) in TURNS
+
+
+def _rgb(image: Image.Image, *, kind: str | None) -> np.ndarray | None:
+    """Pixels of a loaded image of a format; None for modes without a known range."""
+    # Pillow has 16 bits of PPM, and older ones those of PNG, in the mode of 32 bits.
+    if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PPM", "PNG")):
+        tags = getattr(image, "tag_v2", {})
+        # By the upper byte, as Pillow reduces colours of 16 bits.
+        grey = (np.asarray(image) >> (tags.get(TIFF_BITS, (16,))[0] - 8)).astype(np.uint8)
+        if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:
+            grey = 255 - grey
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode in ("I", "F", "LAB"):
+        return None
+    # A transparent colour would be converted along, with a warning.
+    image.info.pop("transparency", None)
+    # Converting copies, even from RGB.
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none or what there is can't be read."""
+    if image.format == "TIFF":  # Pillow turns it as it decodes
+        return 1
+    try:
+        # Not PNG's own method, which decodes the whole image to look behind it.
+        return Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+    except Exception:  # a block of EXIF that is broken in any way does not keep from seeing the image
+        return 1
 
 
 @contextlib.contextmanager
@@ -49,10 +117,31 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
     refuse_lfs_pointer(path, DataError)
     try:
         check_limit(f"{path}: the image has", path.stat().st_size, MAX_IMAGE_BYTES, unit="bytes")
-        with Image.open(path, formats=FORMATS) as image:
+        with no_pillow_bound(), Image.open(path, formats=_formats(path)) as image:
             check_limit(f"{path}: the image has", image.height * image.width, MAX_PIXELS, unit="pixels")
             yield image
     except DataError:
         raise
+    except UnidentifiedImageError:
+        kind = "an HEIF or AVIF image" if _is_heif(path) else "no image, or of a kind"
+        raise DataError(
+            f"{path}: {kind} that can't be read here. Convert it to JPEG or PNG if other programs show it; "
+            "else the file is broken, copy it again"
+        ) from None
     except Exception as error:  # Pillow's decoders raise all sorts of errors on broken files
         raise DataError(f"{path}: the image can't be decoded ({error}); copy or download it again") from None
+
+
+def _formats(path: Path) -> list[str]:
+    """Those of ``FORMATS`` that Pillow has."""
+    if "HEIF" not in Image.OPEN and _is_heif(path):
+        with contextlib.suppress(ImportError):
+            importlib.import_module("pillow_heif").register_heif_opener()
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _is_heif(path: Path) -> bool:
+    """Whether a file is one of the container that HEIC and AVIF share."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] == b"ftyp"

@@ -24,6 +24,8 @@ class ReferringJSONDataset(RefCOCODataset):
         data_root: Folder that the other paths are relative to.
         data_prefix: ``dict(img_path=...)``, the folder of the images; ``data_root`` by default.
         dataset_name: Name in reports; the folder of the JSON file by default.
+        upright: Turn images as their EXIF orientation says, as labelling tools show them. False for
+            annotations of the images as stored, such as those from :func:`refer_to_json`.
         kwargs: As for ``mmengine.dataset.BaseDataset``.
 
     Raises:
@@ -40,8 +42,10 @@ class ReferringJSONDataset(RefCOCODataset):
         split: str | Sequence[str] | None = None,
         data_root: str = "",
         dataset_name: str | None = None,
+        upright: bool = True,
         **kwargs,
     ) -> None:
+        self.upright = upright
         super().__init__(
             ann_file=ann_file,
             # The same file holds annotations and expressions, and errors name it for both.

@@ -3,8 +3,13 @@
 They are far above the real datasets. The environment variable ``MMSEG_MLLM_LIMITS`` multiplies them all.
 """
 
+import contextlib
 import math
 import os
+import threading
+from collections.abc import Iterator
+
+from PIL import Image
 
 from mmseg_mllm.errors import ConfigError, DataError
 
@@ -59,3 +64,27 @@ def _factor() -> float:
     if not 0 < factor < math.inf:
         raise ConfigError(f"{VARIABLE}={text}: not a number above 0 to multiply all bounds with")
     return factor
+
+
+@contextlib.contextmanager
+def no_pillow_bound() -> Iterator[None]:
+    """Lift Pillow's bound on pixels, in place of which ``MAX_PIXELS`` counts.
+
+    Pillow's can't be given to a call: it is one number for the process, and a warning comes below it.
+    """
+    global _users, _pillow_bound
+    with _lock:
+        if _users == 0:
+            _pillow_bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                Image.MAX_IMAGE_PIXELS = _pillow_bound
+
+
+_lock = threading.Lock()
+_users, _pillow_bound = 0, None

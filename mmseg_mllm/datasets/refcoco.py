@@ -29,7 +29,8 @@ class RefCOCODataset(BaseDataset):
         dataset_name: Name in reports; the folder of ``ann_file`` by default ('refcoco+').
         kwargs: As for ``mmengine.dataset.BaseDataset`` (``pipeline``, ``test_mode``, ``indices``, ...).
 
-    Each sample holds ``img_path``, ``img_id``, ``height``, ``width`` (pixels), ``dataset``, ``split``,
+    Each sample holds ``img_path``, ``img_id``, ``height``, ``width`` (pixels), ``upright`` (False: as in the
+    papers' code, images are as stored, whatever their EXIF orientation), ``dataset``, ``split``,
     ``annotations`` (annotation id -> ``segmentation``, ``bbox`` xywh) and ``expressions``, a list of dicts
     ``text`` (str), ``sent_id``, ``ref_id`` and ``ann_ids`` (tuple, empty for no target).
 
@@ -41,6 +42,7 @@ class RefCOCODataset(BaseDataset):
     METAINFO: ClassVar[dict] = dict(task="referring")
     may_lack_target = False
     may_cover_nothing = False
+    upright = False
 
     def __init__(
         self,
@@ -125,6 +127,7 @@ class RefCOCODataset(BaseDataset):
             img_id=image["id"],
             height=image["height"],
             width=image["width"],
+            upright=self.upright,
             dataset=self.dataset_name,
             split=split,
             annotations={},

@@ -4,6 +4,7 @@ import numpy as np
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
 from rich.table import Table
+from rich.text import Text
 
 
 @METRICS.register_module()
@@ -37,7 +38,7 @@ class ClassIoUMetric(IoUMetric):
         for name in self.per_class:
             result.add_column(name, justify="right")
         for k, name in enumerate(self.dataset_meta["classes"]):
-            result.add_row(name, *(_shown(values[k]) for values in self.per_class.values()))
+            result.add_row(Text(name), *(_shown(values[k]) for values in self.per_class.values()))
         result.add_section()
         result.add_row("mean", *(_shown(np.nanmean(values)) for values in self.per_class.values()))
         return result

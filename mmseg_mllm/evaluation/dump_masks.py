@@ -20,7 +20,8 @@ class DumpMasks(BaseMetric):
     """Write what was predicted for each expression, in the order of the test set.
 
     The file is JSON, one prediction a line. It holds ``protocol`` and ``predictions``, a list of dicts with
-    ``dataset``, ``split``, ``image_id``, ``ref_id``, ``sent_id``, ``expression``, ``image_path``, ``score``
+    ``dataset``, ``split``, ``image_id``, ``ref_id``, ``sent_id``, ``expression``, ``image_path``,
+    ``upright`` (whether the image was turned by its EXIF orientation), ``score``
     (log p([SEG]) - log p([REJ])), ``rejected``, ``bbox`` (x1, y1, x2, y2 in pixels, of probabilities above
     0.5, so not quite the box of the mask) and ``segmentation`` (the mask as COCO RLE, ``size`` and
     ``counts``). Where the test set has annotations there are also ``target``, the annotated mask as RLE, null
@@ -66,6 +67,7 @@ class DumpMasks(BaseMetric):
                         sent_id=sent_id,
                         expression=expression,
                         image_path=sample["img_path"],
+                        upright=sample.get("upright", False),
                         score=score,
                         rejected=rejected,
                         bbox=bbox,

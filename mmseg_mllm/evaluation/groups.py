@@ -8,6 +8,7 @@ from math import isnan
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from mmseg_mllm.datasets.json_file import read_json
 from mmseg_mllm.errors import DataError
@@ -89,13 +90,13 @@ def _table(images: Sequence[GroupedImage], *, by: str, rejection: str) -> Table:
     else:
         names, figures_of = GRES_FIGURES, partial(gres_figures, strict=rejection == "strict")
         title += f", rejection: {rejection}"
-    result = Table(title=title, title_justify="left")
+    result = Table(title=Text(title), title_justify="left")
     result.add_column(by)
     for name in ("images", "expressions", *names):
         result.add_column(name, justify="right")
     sizes = Counter(group for image in images for group in image.groups)
     for group in sorted(sizes, key=partial(_rank, sizes)):
-        result.add_row(group, *_cells(_sum(_only(images, group)), figures_of, names))
+        result.add_row(Text(group), *_cells(_sum(_only(images, group)), figures_of, names))
     result.add_section()
     result.add_row("all", *_cells(every, figures_of, names))
     return result

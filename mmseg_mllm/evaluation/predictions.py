@@ -52,6 +52,7 @@ class Prediction:
         target: COCO RLE of the annotated mask; None where there is no target, or none is known.
         iou: IoU of both masks in [0, 1], without a target 1 if that was said and else 0; None where the test
             set had no annotations.
+        upright: The image was turned as its EXIF orientation says.
     """
 
     dataset: str
@@ -67,6 +68,7 @@ class Prediction:
     segmentation: dict
     target: dict | None = None
     iou: float | None = None
+    upright: bool = False
 
     @property
     def key(self) -> ExpressionKey:
@@ -241,4 +243,4 @@ _NEEDED = dict(
     bbox=_is_box,
     segmentation=_is_rle,
 )
-_OPTIONAL = dict(target=_is_rle, iou=_is_share)
+_OPTIONAL = dict(target=_is_rle, iou=_is_share, upright=_is_verdict)

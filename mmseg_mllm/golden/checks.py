@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 ATOL = 1e-4
@@ -117,21 +117,21 @@ def same_text(part: str, array: str, pairs: Sequence[tuple[str, str]]) -> Check:
 
 def checks_table(checks: Sequence[Check], *, title: str) -> Table:
     """Lay out the rows, failures in red."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for name in ("part", "array", "largest difference", "tolerance", "result", "note"):
         table.add_column(
             name, justify="right" if "difference" in name else "left", overflow="fold", no_wrap=name != "note"
         )
     for check in checks:
-        words = {True: "pass", False: "[bold red]FAIL[/]", None: "not compared"}
+        words = {True: "pass", False: Text("FAIL", style="bold red"), None: "not compared"}
         difference = "" if check.difference is None else f"{check.difference:.2g}"
         table.add_row(
             check.part,
-            escape(check.array),
+            Text(check.array),
             difference,
             check.tolerance,
             words[check.passed],
-            escape(check.note),
+            Text(check.note),
         )
     return table
 

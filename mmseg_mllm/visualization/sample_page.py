@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from mmseg.structures import SegDataSample
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
 from mmseg_mllm.datasets.transforms import LoadReferringMasks, LoadRGBImage
-from mmseg_mllm.visualization.referring_visualizer import GREY, INK, caption_font, draw_referring
-
-MAX_ROWS = 5
+from mmseg_mllm.visualization.fonts import CaptionFont
+from mmseg_mllm.visualization.panels import GREY, INK
+from mmseg_mllm.visualization.referring_visualizer import draw_referring
 
 
 def draw_sample(stored: Mapping, packed: Mapping, *, panel_width: int = 320) -> np.ndarray:
@@ -44,7 +44,6 @@ def draw_sample(stored: Mapping, packed: Mapping, *, panel_width: int = 320) -> 
                 expressions=sample.expressions,
                 gt_masks=masks,
                 pred_masks=None,
-                max_rows=MAX_ROWS,
                 panel_width=panel_width,
             ),
         )
@@ -77,8 +76,7 @@ def _fitted(masks: Tensor, size: tuple[int, int]) -> np.ndarray:
 
 
 def _headed(text: str, page: np.ndarray, *, ink: tuple[int, int, int] = GREY) -> np.ndarray:
-    font = caption_font(14)
     canvas = Image.new("RGB", (page.shape[1], page.shape[0] + 26), "white")
     canvas.paste(Image.fromarray(page), (0, 26))
-    ImageDraw.Draw(canvas).text((14, 8), text, fill=ink, font=font)
+    CaptionFont(14).draw(canvas, (14, 8), text, fill=ink)
     return np.array(canvas)

@@ -51,6 +51,20 @@ def test_one_expression_as_text_and_an_image_file(predictor, image, tmp_path):
     assert predictor.segment([]) == []
 
 
+def test_photos_are_seen_upright(predictor, image, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(image).save(tmp_path / "image.png", exif=exif)
+    predictor.set_image(tmp_path / "image.png")
+    found = predictor.segment("left dog", probabilities=True)[0]
+    assert found.mask.shape == (50, 20)
+    predictor.set_image(np.ascontiguousarray(np.rot90(image, -1)))
+    wanted = predictor.segment("left dog", probabilities=True)[0]
+    np.testing.assert_allclose(found.probability, wanted.probability, atol=1e-6)
+    predictor.set_image(tmp_path / "image.png", upright=False)
+    assert predictor.segment("left dog")[0].mask.shape == (20, 50)
+
+
 def test_mistakes_are_told(predictor, image, tmp_path):
     with pytest.raises(ConfigError, match="set_image first"):
         predictor.segment("dog")

@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS
-from PIL import Image
+from PIL import Image, ImageOps
 
-from mmseg_mllm.datasets import LoadReferringMasks, ReferringJSONDataset
+from mmseg_mllm.datasets import (
+    LoadReferringMasks,
+    LoadRGBImage,
+    PackReferringInputs,
+    ReferringJSONDataset,
+)
 from mmseg_mllm.errors import DataError
 
 CONTENT = dict(
@@ -60,6 +65,33 @@ def samples_of(dataset):
     return [dataset.get_data_info(i) for i in range(len(dataset))]
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_masks_drawn_on_the_upright_image_lie_on_the_object(tmp_path, orientation):
+    """The object is red, and its mask is drawn on what a viewer shows."""
+    pixels = np.full((60, 60, 3), 200, np.uint8)
+    pixels[:15, :22] = (200, 0, 0)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as image:
+        seen = np.array(ImageOps.exif_transpose(image))
+    y, x = np.nonzero(seen[..., 1] == 0)
+    left, top, right, bottom = int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1
+    corners = [left, top, right, top, right, bottom, left, bottom]
+    content = dict(
+        images=[dict(id=1, file_name="a.png", width=60, height=60)],
+        annotations=[dict(id=1, image_id=1, segmentation=[corners], expressions=["red"])],
+    )
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    pipeline = [LoadRGBImage(), LoadReferringMasks(), PackReferringInputs()]
+    settings = dict(data_root=str(tmp_path), ann_file="train.json", pipeline=pipeline)
+    sample = ReferringJSONDataset(**settings)[0]
+    mask = sample["data_samples"].gt_instances.masks[0].numpy()
+    assert np.array_equal(sample["inputs"].numpy()[1] == 0, mask)
+    as_stored = ReferringJSONDataset(**settings, upright=False)[0]
+    assert np.array_equal(as_stored["inputs"].numpy().transpose(1, 2, 0), pixels)
+
+
 def drop_splits(content):
     for record in [*content["images"], *content["groups"]]:
         record.pop("split", None)
@@ -73,6 +105,7 @@ def test_a_sample_is_an_image_with_its_annotations_expressions_then_its_groups(l
         img_id=4,
         height=6,
         width=8,
+        upright=True,
         dataset="mine",
         split="train",
         annotations={

@@ -82,13 +82,13 @@ def png(width, height):
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("side", [8_000, 12_000, 60_000, 2**30])
 @pytest.mark.parametrize("read", [read_rgb, image_size])
 def test_pixels_of_an_image(tmp_path, side, read):
     path = tmp_path / "a.png"
     path.write_bytes(png(side, side))
-    with pytest.raises(DataError, match=r"a\.png: the image "):
+    with pytest.raises(DataError, match=r"a\.png: the image has .* pixels, .* MMSEG_MLLM_LIMITS=\d+$"):
         read(path)
 
 
@@ -104,7 +104,7 @@ def test_bytes_of_an_image(tmp_path, monkeypatch):
 def test_formats_for_which_pillow_starts_a_program_are_refused(tmp_path):
     path = tmp_path / "a.jpg"
     Image.new("RGB", (30, 20)).save(path, format="EPS")
-    with pytest.raises(DataError, match=r"a\.jpg: the image can't be decoded"):
+    with pytest.raises(DataError, match=r"a\.jpg: no image, or of a kind that can't be read"):
         read_rgb(path)
 
 

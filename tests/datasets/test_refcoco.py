@@ -52,6 +52,7 @@ def test_a_sample_is_an_image_with_all_refs_and_sentences(refer_root):
         img_id=11,
         height=30,
         width=40,
+        upright=False,
         dataset="refcoco",
         split="val",
         expressions=[

@@ -54,7 +54,7 @@ def check_round_trip(root: Path, folder: str, refs: str, scratch: Path) -> tuple
         settings = dict(data_root=str(root), split=split)
         first = samples(kind, ann_file=f"{folder}/instances.json", split_file=f"{folder}/{refs}", **settings)
         ends = dict(ann_file=str(back / "instances.json"), split_file=str(back / new_refs))
-        assert first == samples(ReferringJSONDataset, ann_file=str(out), **settings)
+        assert first == samples(ReferringJSONDataset, ann_file=str(out), upright=False, **settings)
         assert first == samples(kind, **ends, **settings)
     return files.refs, returned.refs
 

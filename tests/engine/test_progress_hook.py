@@ -54,3 +54,12 @@ def test_validation_is_told_by_its_own_figure():
             hook.after_val_epoch(runner, metrics)
         progress.append(captured.get())
     assert progress == ["val   after 7 iterations: val/cIoU 1.00\n", "val   after 7 iterations: mIoU 4.00\n"]
+
+
+def test_names_are_no_markup():
+    hook = ProgressHook()
+    hook.console = Console(width=80, force_terminal=False)
+    runner = SimpleNamespace(iter=7, val_dataloader=[0])
+    with hook.console.capture() as captured:
+        hook.after_val_epoch(runner, metrics={"mine[v2][/b]:dog:/val/cIoU": 50.0})
+    assert captured.get() == "val   after 7 iterations: mine[v2][/b]:dog:/val/cIoU 50.00\n"

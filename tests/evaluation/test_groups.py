@@ -73,7 +73,7 @@ def test_a_table_has_the_figures_of_its_groups_and_of_all():
     images = [image(100, 2000, 400), image(300, 5000), image(50, split="testA")]
     grouped = [GroupedImage(counts=counts, groups=size_groups(counts)) for counts in images]
     val, test_a = group_tables(grouped, by="size", rejection="paper")
-    assert val.title == "refcoco val by size of the target in percent, protocol: independent, forced"
+    assert str(val.title) == "refcoco val by size of the target in percent, protocol: independent, forced"
     head, small, medium, every = rows(val)
     assert head == ["size", "images", "expressions", "cIoU", "mIoU", "Pr@0.5"]
     assert small == [
@@ -103,7 +103,7 @@ def test_a_split_with_missing_targets_has_figures_of_gres(rejection):
     counts = image(100, 2000, 0, 0, ann_ids=[(1,), (2,), (), ()], rejected=[True, False, True, False])
     grouped = [GroupedImage(counts=counts, groups=size_groups(counts))]
     (table,) = group_tables(grouped, by="size", rejection=rejection)
-    assert table.title.endswith(f"protocol: independent, forced, rejection: {rejection}")
+    assert str(table.title).endswith(f"protocol: independent, forced, rejection: {rejection}")
     head, small, medium, none, every = rows(table)
     assert head == ["size", "images", "expressions", "gIoU", "cIoU", "N-acc", "T-acc", "Pr@0.5"]
     hit = "90.00" if rejection == "paper" else "0.00"

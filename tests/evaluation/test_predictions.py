@@ -9,10 +9,12 @@ from mmseg_mllm.evaluation.predictions import mask_of, mismatch, read_prediction
 
 
 def test_entries_are_read(tmp_path):
-    content = entry(), entry(sent_id=3, target=None, iou=0)
+    content = entry(), entry(sent_id=3, target=None, iou=0, upright=True)
     file = read_predictions(write(tmp_path / "a.json", *content, protocol="joint, forced"))
     assert file.protocol == "joint, forced"
-    assert [vars(prediction) for prediction in file.predictions] == list(content)
+    assert [vars(prediction) for prediction in file.predictions] == [
+        dict(known, upright=known is content[1]) for known in content
+    ]
     assert str(file.predictions[0].key) == "refcoco val image 7, ref 1, sentence 2 ('left man')"
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from mmseg_mllm.visualization import comparison as module
+from mmseg_mllm.visualization import fonts as module
 from mmseg_mllm.visualization.comparison import RunMask, draw_comparison
-from mmseg_mllm.visualization.referring_visualizer import GT_COLOR, PRED_COLOR, draw_panel
+from mmseg_mllm.visualization.panels import GT_COLOR, OTHER_COLOR, PRED_COLOR, draw_panel
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_four_panels_stand_side_by_side(texts):
         *("refcoco val", "A: a.json"),
     ]
     top = int(texts[1][1][3]) + 1
-    parts = [(None, None), (target, GT_COLOR), (other, PRED_COLOR), (target, PRED_COLOR)]
+    parts = [(None, None), (target, GT_COLOR), (other, PRED_COLOR), (target, OTHER_COLOR)]
     for column, (mask, color) in enumerate(parts):
         panel = draw_panel(image=image, mask=mask, color=color, size=(400, 300))
         x = 16 + column * 416

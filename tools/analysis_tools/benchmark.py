@@ -2,13 +2,11 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
-
-from rich.console import Console
 
 from mmseg_mllm.analysis.benchmarks import MODES
 from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, check_out_file, run_tool
+from mmseg_mllm.engine.console import plain_console
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,7 +51,7 @@ def main() -> None:
     benchmark, measured = run_benchmark(args.mode, config, setting)
     result = as_json(benchmark, measured, setting, mode=args.mode, config=args.config)
     result["cfg_options"] = args.cfg_options or {}
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = plain_console()
     for table in tables(result):
         console.print(table)
     console.print("\n".join(notes(result)))

@@ -10,7 +10,7 @@ from rich.progress import track
 
 from mmseg_mllm.engine.cli import check_config_path, config_parser, run_tool
 
-SHEET_COLUMNS = 3
+SHEET_COLUMNS = 2
 SHEET_PANEL = 200
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     from mmseg.registry import DATASETS
 
     from mmseg_mllm.engine.config import load_config
-    from mmseg_mllm.engine.hooks.referring_visualization_hook import spread_indices
+    from mmseg_mllm.engine.hooks.referring_visualization_hook import picture_name, spread_indices
     from mmseg_mllm.visualization.sample_page import draw_sample, tile
 
     config = load_config(args.config, args.cfg_options)
@@ -53,8 +53,7 @@ def main() -> None:
         if args.sheet:
             pages.append(page)
         else:
-            name = f"{stored['dataset']}_{stored['split']}_{Path(stored['img_path']).stem}.png"
-            Image.fromarray(page).save(args.out / name)
+            Image.fromarray(page).save(args.out / f"{picture_name(stored)}.png")
     if args.sheet:
         Image.fromarray(tile(pages, columns=SHEET_COLUMNS)).save(args.out / "sheet.png")
     print(f"{args.out}: {len(chosen)} of {len(dataset)} samples")

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, check_out_file, run_tool
+from mmseg_mllm.engine.console import plain_console
 
 if TYPE_CHECKING:
     from mmseg_mllm.analysis.head_costs import HeadCost
@@ -66,7 +66,7 @@ def main() -> None:
         config=Config(),
     )
     init_default_scope("mmseg")
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console = plain_console(width=200)
     costs = []
     for name, config in configs.items():
         chosen = dict(sizes=args.size, classes=args.classes, only=args.heads)
@@ -131,7 +131,7 @@ def plot(costs: "Sequence[HeadCost]", path: Path) -> None:
         axes.set_xticks([c.size for c in own], [str(c.size) for c in own])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+        axes.legend(fontsize="small")
     figure.suptitle(" / ".join(dict.fromkeys(cost.config for cost in costs)))
     figure.savefig(path, dpi=110)
 

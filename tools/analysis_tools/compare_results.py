@@ -14,6 +14,7 @@ from rich.table import Table
 
 from mmseg_mllm.datasets.images import read_rgb
 from mmseg_mllm.engine.cli import run_tool
+from mmseg_mllm.engine.console import plain_console
 from mmseg_mllm.errors import ConfigError, DataError
 from mmseg_mllm.evaluation.comparison import Pair, most_different, paired, summary
 from mmseg_mllm.evaluation.predictions import PredictionFile, mask_of, read_predictions
@@ -36,10 +37,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    # A pipe has no width of its own, and a table must not be squeezed into 80 columns. Expressions may hold
-    # what rich takes for markup.
-    width = None if sys.stdout.isatty() else 160
-    console = Console(width=width, highlight=False, markup=False, emoji=False)
+    console = plain_console()
     runs = {"A": read_predictions(args.a), "B": read_predictions(args.b)}
     pairs = paired(runs["A"], runs["B"])
     chosen = most_different(pairs, count=args.num)
@@ -117,7 +115,7 @@ def page_of(pair: Pair, runs: Mapping[str, PredictionFile]) -> np.ndarray:
         raise DataError(
             f"{pair.a.image_path}: no such image; run this where tools/test.py ran, with its data"
         )
-    image = read_rgb(pair.a.image_path)
+    image = read_rgb(pair.a.image_path, upright=pair.a.upright)
     size = dict(height=image.shape[0], width=image.shape[1])
     target, masks = None, []
     if pair.a.target is not None:

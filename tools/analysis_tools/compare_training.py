@@ -1,14 +1,13 @@
 """Train with several seeds: python tools/analysis_tools/compare_training.py CONFIG... --json FILE."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, check_out_file, run_tool
+from mmseg_mllm.engine.console import plain_console
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,7 +36,7 @@ def main() -> None:
     from mmseg_mllm.engine.config import load_config
 
     configs = {Path(path).stem: load_config(path, args.cfg_options) for path in args.configs}
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = plain_console()
     runs = read_runs(args.json)
     todo = [] if args.table_only else list(missing(configs, args.seeds, runs))
     for k, (name, config, seed) in enumerate(todo, start=1):

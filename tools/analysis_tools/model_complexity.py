@@ -1,14 +1,13 @@
 """Parameters and FLOPs of a config's model: python tools/analysis_tools/model_complexity.py CONFIG."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from mmseg_mllm.engine.cli import check_config_path, config_parser, run_tool
+from mmseg_mllm.engine.console import plain_console
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,7 +31,7 @@ def main() -> None:
     from mmseg_mllm.engine.config import load_config
 
     model = load_config(args.config, args.cfg_options).get("model", {})
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = plain_console()
     name = Path(args.config).stem
     console.print(parameter_table(model, name=name))
     console.print("Language model: with its embedding and LM head.\n")

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 from mmengine.logging import MMLogger
-from rich.console import Console
 
 from mmseg_mllm.engine.cli import run_tool
+from mmseg_mllm.engine.console import plain_console
 from mmseg_mllm.golden import PARTS, check_arguments
 
 
@@ -23,8 +23,7 @@ def main() -> None:
     from mmseg_mllm.golden.verify import verify
 
     MMLogger.get_instance("verify_golden", log_level="WARNING")  # the metric logs tables of its own
-    # A pipe has no width of its own, and the table must not be squeezed into 80 columns.
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = plain_console()
     start = time.perf_counter()
     checks = []
     for part, found in verify(args.folder, args.part):

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mmseg_mllm.datasets.checks import check_refer
 from mmseg_mllm.datasets.checks.report import count, counts_table, problems_table, write_json
 from mmseg_mllm.engine.cli import run_tool
+from mmseg_mllm.engine.console import plain_console
 
 
 def main() -> None:
@@ -28,7 +29,8 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="also write what was found to this file")
     args = parser.parse_args()
     start = time.perf_counter()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    text = TextColumn("{task.description}", markup=False)
+    columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     shown = Console(stderr=True)
     with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress:
 
@@ -36,8 +38,7 @@ def main() -> None:
             return _track(progress, items, text)
 
         reports = check_refer(args.root, images=args.images, decode=args.decode, track=track)
-    # A pipe has no width of its own, and the tables must not be squeezed into 80 columns.
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = plain_console()
     console.print(counts_table(reports, title=f"Datasets in {args.root}"))
     if any(report.problems for report in reports):
         console.print(problems_table(reports))

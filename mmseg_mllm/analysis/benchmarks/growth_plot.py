@@ -4,6 +4,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogLocator
 
 from mmseg_mllm.errors import ConfigError
 
@@ -54,15 +55,29 @@ def plot_growth(result: dict, file: str | Path) -> None:
         linestyle="--",
         label=f"a full run for each: {seconds[0]:.3g} s",
     )
-    axes.set_xlabel("expressions asked about one image (K)")
+    axes.set_xlabel(f"expressions asked about one image (K)\n{_deviation(counts, seconds, flops)}")
     axes.set_ylabel("seconds")
-    axes.set_xlim(0, counts[-1] * 1.03)
-    axes.set_ylim(0, max(seconds.max(), (seconds[0] * flops / flops[0]).max()) * 1.35)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xticks(counts, [f"{count:g}" for count in counts])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
     axes.set_title(f"{Path(result['config']).stem}, {result['dtype']}, {result['device']}", fontsize=10)
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize=9)
+    axes.legend(loc="upper left", fontsize=9)
     figure.savefig(file, dpi=130)
     plt.close(figure)
+
+
+def _deviation(counts: np.ndarray, seconds: np.ndarray, flops: np.ndarray) -> str:
+    """How far the last time is from what FLOPs predict, and what that means."""
+    share = seconds[-1] / (seconds[0] * flops[-1] / flops[0]) - 1
+    rate = flops[-1] / seconds[-1] / (flops[0] / seconds[0])
+    return (
+        f"K = {counts[-1]:g} takes {abs(share):.0%} {'more' if share > 0 else 'less'} than predicted: "
+        f"its work runs at {rate:.2f} times the FLOP/s of K = 1"
+    )
 
 
 def _points(result: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

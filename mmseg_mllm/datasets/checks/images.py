@@ -6,7 +6,7 @@ from pathlib import Path
 from mmseg_mllm.datasets.checks.find import find_images
 from mmseg_mllm.datasets.checks.folder import Folder, Track
 from mmseg_mllm.datasets.checks.problems import Kind
-from mmseg_mllm.datasets.images import image_size, read_rgb
+from mmseg_mllm.datasets.images import image_size, is_turned, read_rgb
 from mmseg_mllm.errors import DataError
 
 
@@ -55,7 +55,9 @@ class ImageCheck:
             height, width = read_rgb(path).shape[:2] if self.decode else image_size(path)
         except DataError as error:
             return Kind.IMAGE_BROKEN, str(error)
-        if (height, width) == stated:
-            return None
-        text = f"{path}: {width}x{height} pixels, its record says {stated[1]}x{stated[0]}"
-        return Kind.IMAGE_SIZE, text
+        turned = is_turned(path)
+        if (height, width) != stated:
+            note = " before its EXIF turn" if turned else ""
+            text = f"{path}: {width}x{height} pixels{note}, its record says {stated[1]}x{stated[0]}"
+            return Kind.IMAGE_SIZE, text
+        return (Kind.TURNED, str(path)) if turned else None

@@ -26,6 +26,7 @@ class Kind(Enum):
     MASK = "error", "mask can't be read or is of another size"
     NO_PIXEL = "error", "mask covers no pixel"
     COUNTS = "warning", "counts differ from the published ones"
+    TURNED = "warning", "image with an EXIF turn, which is not applied"
     NO_SENTENCES = "warning", "ref without sentences, which is skipped"
     EMPTY_MASK = "warning", "mask covers no pixel, as some of gRefCOCO"
     BOX = "warning", "box is not the one around its mask"

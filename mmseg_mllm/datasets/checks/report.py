@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from mmseg_mllm.datasets.checks.check import RefsReport
 from mmseg_mllm.datasets.checks.counts import SplitCounts
@@ -18,7 +18,7 @@ _COLOURS = {"error": "bold red", "warning": "yellow"}
 
 def counts_table(reports: Sequence[RefsReport], *, title: str) -> Table:
     """Each split with what it holds; '5 of 10' where another number was published."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for name in ("dataset", "refs file", "split"):
         table.add_column(name, no_wrap=True)
     for name in ("images", "refs", "sentences", "errors", "warnings"):
@@ -30,7 +30,7 @@ def counts_table(reports: Sequence[RefsReport], *, title: str) -> Table:
             names = [report.dataset, report.refs_file, split]
             figures = [_figure(counts, name) for name in ("images", "refs", "sentences")]
             problems = [_number_of(report, severity, split, is_first=index == 0) for severity in _COLOURS]
-            table.add_row(*map(escape, names), *figures, *problems, _verdict(counts))
+            table.add_row(*map(Text, names), *figures, *problems, _verdict(counts))
     return table
 
 
@@ -47,8 +47,8 @@ def problems_table(reports: Sequence[RefsReport]) -> Table:
             for problem in report.problems:
                 if problem.severity == severity:
                     names = (report.dataset, report.refs_file, problem.split, problem.what)
-                    texts = [*map(escape, names), f"{problem.count:,}", escape(problem.examples[0])]
-                    table.add_row(f"[{colour}]{severity}[/]", *texts)
+                    texts = [*map(Text, names), f"{problem.count:,}", Text(problem.examples[0])]
+                    table.add_row(Text(severity, style=colour), *texts)
     return table
 
 
@@ -92,9 +92,9 @@ def _verdict(counts: SplitCounts | None) -> str:
     return "differ" if counts.differences() else "same"
 
 
-def _number_of(report: RefsReport, severity: str, split: str, *, is_first: bool) -> str:
+def _number_of(report: RefsReport, severity: str, split: str, *, is_first: bool) -> Text:
     """Of a split's problems; with the first one, those of the file as a whole."""
     splits = (split, "") if is_first else (split,)
     own = [problem for problem in report.problems if problem.split in splits]
     number = sum(problem.count for problem in own if problem.severity == severity)
-    return f"[{_COLOURS[severity]}]{number:,}[/]" if number else "0"
+    return Text(f"{number:,}", style=_COLOURS[severity] if number else "")

@@ -7,7 +7,7 @@ from mmengine.structures import InstanceData
 from mmseg.registry import TRANSFORMS
 from mmseg.structures import SegDataSample
 
-META_KEYS = ("img_path", "img_id", "ori_shape", "img_shape", "dataset", "split", "sample_idx")
+META_KEYS = ("img_path", "img_id", "ori_shape", "img_shape", "dataset", "split", "sample_idx", "upright")
 
 
 @TRANSFORMS.register_module()
@@ -16,8 +16,8 @@ class PackReferringInputs(BaseTransform):
 
     Gives ``inputs`` (3, H, W) uint8 RGB and ``data_samples``, a ``SegDataSample`` with the meta keys
     ``img_path``, ``img_id``, ``ori_shape``, ``img_shape``, ``dataset``, ``split``, ``sample_idx``,
-    ``expressions`` (K str), ``sent_ids``, ``ref_ids``, ``ann_ids`` (K tuples), and where targets were loaded
-    ``gt_instances`` with ``masks`` (K, H, W) bool and ``bboxes`` (K, 4) float32, x1, y1, x2, y2.
+    ``upright``, ``expressions`` (K str), ``sent_ids``, ``ref_ids``, ``ann_ids`` (K tuples), and where targets
+    were loaded ``gt_instances`` with ``masks`` (K, H, W) bool and ``bboxes`` (K, 4) float32, x1, y1, x2, y2.
     """
 
     def transform(self, results: dict) -> dict:

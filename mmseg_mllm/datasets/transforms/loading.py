@@ -6,14 +6,14 @@ from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
 from mmseg_mllm.boxes import mask_boxes
-from mmseg_mllm.datasets.images import read_rgb
+from mmseg_mllm.datasets.images import is_turned, read_rgb
 from mmseg_mllm.datasets.masks import union_mask
 from mmseg_mllm.errors import DataError
 
 
 @TRANSFORMS.register_module()
 class LoadRGBImage(BaseTransform):
-    """Read ``img_path`` as RGB, as stored: the annotations know nothing of EXIF rotation.
+    """Read ``img_path`` as RGB, turned as its EXIF orientation says where the sample's ``upright`` is set.
 
     Adds ``img`` (H, W, 3) uint8, ``ori_shape`` and ``img_shape`` (H, W).
 
@@ -22,12 +22,15 @@ class LoadRGBImage(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        image = read_rgb(results["img_path"])
+        path, upright = results["img_path"], results.get("upright", False)
+        image = read_rgb(path, upright=upright)
         stated = results.get("height"), results.get("width")
         if None not in stated and image.shape[:2] != stated:
+            turned = f", or it is for its EXIF turn, which is {'' if upright else 'not '}applied"
             raise DataError(
-                f"{results['img_path']}: the image has {image.shape[1]}x{image.shape[0]} pixels, but its "
-                f"masks were drawn for {stated[1]}x{stated[0]}; image and annotation don't belong together"
+                f"{path}: the image has {image.shape[1]}x{image.shape[0]} pixels, but its masks were drawn "
+                f"for {stated[1]}x{stated[0]}; image and annotation don't belong together"
+                f"{f'{turned} (see docs/datasets.md)' if is_turned(path) else ''}"
             )
         results["img"] = image
         results["ori_shape"] = results["img_shape"] = image.shape[:2]

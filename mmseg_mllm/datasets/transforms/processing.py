@@ -8,6 +8,9 @@ from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 from PIL import Image
 
+LONGEST_JPEG = 65_500
+"""Pixels; the bound of libjpeg, on which OpenCV and Pillow stand."""
+
 
 @TRANSFORMS.register_module()
 class SampleExpressions(BaseTransform):
@@ -58,6 +61,8 @@ class ResizeToInput(BaseTransform):
 class RandomJPEGQuality(BaseTransform):
     """Save the image as JPEG of a random quality and read it back, as MLLMSeg's training does.
 
+    Images that are longer than a JPEG can be, 65,500 pixels, are left as they are.
+
     Args:
         min_quality, max_quality: Bounds of the JPEG quality (1 to 100), both included.
     """
@@ -67,6 +72,8 @@ class RandomJPEGQuality(BaseTransform):
         self.max_quality = max_quality
 
     def transform(self, results: dict) -> dict:
+        if max(results["img"].shape[:2]) > LONGEST_JPEG:
+            return results
         quality = [cv2.IMWRITE_JPEG_QUALITY, random.randint(self.min_quality, self.max_quality)]
         # OpenCV takes half of Pillow's time for the same pixels. It counts colours from blue.
         _, encoded = cv2.imencode(".jpg", cv2.cvtColor(results["img"], cv2.COLOR_RGB2BGR), quality)

@@ -111,7 +111,7 @@ class ProgressHook(Hook):
         self._print(f"{name:5} {done}/{total}  {note}  {left_text} left")
 
     def _print(self, line: str) -> None:
-        self.console.print(line, highlight=False, soft_wrap=True)
+        self.console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def _end(self, name: str) -> None:
         if self._progress is None:

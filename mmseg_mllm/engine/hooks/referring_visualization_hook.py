@@ -1,6 +1,6 @@
 """Writes pictures of test predictions."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mmengine.dist import get_dist_info
@@ -21,9 +21,29 @@ def spread_indices(*, total: int, count: int | None) -> Collection[int]:
     return {(2 * stretch + 1) * total // (2 * count) for stretch in range(count)}
 
 
+def spread_samples(
+    runner: Runner, batch_idx: int, outputs: Sequence[SegDataSample], *, count: int | None
+) -> Iterator[tuple[int, SegDataSample]]:
+    """Samples of a test batch that are among ``count`` spread over the test set, with their places there."""
+    chosen = spread_indices(total=len(runner.test_dataloader.dataset), count=count)
+    rank, world_size = get_dist_info()
+    first = batch_idx * runner.test_dataloader.batch_size
+    for place, sample in enumerate(outputs):
+        # The test sampler deals the samples out in order, one to each process in turn.
+        index = (first + place) * world_size + rank
+        if index in chosen:
+            yield index, sample
+
+
+def picture_name(sample: Mapping) -> str:
+    """File name of a sample's picture, without suffix; the id tells apart files of one name."""
+    parts = (*(sample[key] for key in ("dataset", "split", "img_id")), Path(sample["img_path"]).stem)
+    return "_".join(map(str, parts)).replace("/", "_")
+
+
 @HOOKS.register_module()
 class ReferringVisualizationHook(Hook):
-    """Writes ``{out_dir}/{dataset}_{split}_{image stem}.png`` for test images spread over the whole test set.
+    """Writes ``{out_dir}/{dataset}_{split}_{image id}_{image stem}.png`` for images spread over the test set.
 
     Every process writes the images that it has tested. An image that the test set holds several times is
     drawn once.
@@ -71,18 +91,12 @@ class ReferringVisualizationHook(Hook):
         """
         if self.out_dir is None:
             return
-        chosen = spread_indices(total=len(runner.test_dataloader.dataset), count=self.num_images)
-        rank, world_size = get_dist_info()
-        first = batch_idx * runner.test_dataloader.batch_size
-        for place, sample in enumerate(outputs or ()):
+        for _, sample in spread_samples(runner, batch_idx, outputs or (), count=self.num_images):
             meta = sample.metainfo
-            # The test sampler deals the samples out in order, one to each process in turn.
-            if (first + place) * world_size + rank not in chosen:
-                continue
-            stem = f"{meta['dataset']}_{meta['split']}_{Path(meta['img_path']).stem}"
+            stem = picture_name(meta)
             out_file = str(Path(self.out_dir) / f"{stem}.png")
             if out_file in self.written:
                 continue
-            image = read_rgb(meta["img_path"])
+            image = read_rgb(meta["img_path"], upright=meta.get("upright", False))
             self._visualizer.add_datasample(stem, image, sample, draw_gt=self.draw_gt, out_file=out_file)
             self.written.append(out_file)

@@ -5,9 +5,11 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from mmseg_mllm.datasets.checks import check_refer
 from mmseg_mllm.datasets.checks.official import official_counts
+from mmseg_mllm.datasets.checks.report import counts_table, problems_table
 from mmseg_mllm.errors import DataError
 
 REFS, GREFS = ("refcoco", "refs(unc).p"), ("grefcoco", "grefs(unc).json")
@@ -205,6 +207,20 @@ def test_images(root):
     assert "60x48 pixels, its record says 64x48" in examples
 
 
+@pytest.mark.parametrize("decode", [True, False])
+def test_turned_images_are_counted(root, decode):
+    for image_id, orientation in ((11, 6), (7, 1), (30, 3)):
+        with Image.open(root / IMAGE.format(image_id)) as image:
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            image.save(root / IMAGE.format(image_id), exif=exif)
+    problems, examples = found(root, decode=decode)
+    what = "image with an EXIF turn, which is not applied"
+    turned = {split: value for (kind, split), value in problems.items() if kind == what}
+    assert turned == {"val": ("warning", 1), "train": ("warning", 1)}
+    assert IMAGE.format(30) in examples
+
+
 def test_an_image_that_is_cut_off_needs_decoding(root):
     path = root / IMAGE.format(30)
     pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -292,3 +308,14 @@ def test_real_sample_has_no_errors(shared_dir):
     assert sum(report.count("error") for report in reports) == 0
     warned = {p.what for report in reports for p in report.problems}
     assert warned == {"counts differ from the published ones"}
+
+
+def test_names_with_brackets_stand_in_the_tables_as_they_are(root):
+    (root / "small").rename(root / "small[b] :dog:")
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(counts_table(check_refer(root), title="Datasets in a[v2]/b[/b]"))
+        console.print(problems_table(check_refer(root, images=root / "small[b] :dog:")))
+    text = captured.get()
+    assert "Datasets in a[v2]/b[/b]" in text
+    assert text.count("small[b] :dog:") > 4

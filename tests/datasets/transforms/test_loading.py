@@ -54,7 +54,7 @@ def test_cmyk_becomes_the_colours_it_prints(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_exif_rotation_is_not_applied(tmp_path, orientation):
+def test_exif_rotation_is_not_applied_unasked(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(RGB).save(tmp_path / "plain.jpg")
@@ -64,6 +64,21 @@ def test_exif_rotation_is_not_applied(tmp_path, orientation):
     rotated = load(tmp_path / "rotated.jpg", height=20, width=33)
     assert rotated["ori_shape"] == (20, 33)
     assert np.array_equal(rotated["img"], load(tmp_path / "plain.jpg")["img"])
+    upright = load(tmp_path / "rotated.jpg", upright=True)["img"]
+    assert np.array_equal(upright, np.rot90(rotated["img"], {3: 2, 6: -1, 8: 1}[orientation]))
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_another_size_for_a_turn_names_it(tmp_path, upright):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=exif)
+    stated = dict(height=20, width=33) if upright else dict(height=33, width=20)
+    with pytest.raises(DataError, match="EXIF turn, which is " + ("applied" if upright else "not applied")):
+        load(tmp_path / "a.jpg", upright=upright, **stated)
+    Image.fromarray(RGB).save(tmp_path / "b.jpg")
+    with pytest.raises(DataError, match=r"don't belong together$"):
+        load(tmp_path / "b.jpg", height=33, width=20)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.gif", "a.tif"])

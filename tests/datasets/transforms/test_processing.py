@@ -99,6 +99,14 @@ def test_default_qualities_are_75_to_100():
     assert set(drawn) == set(range(75, 101))
 
 
+@pytest.mark.parametrize("shape", [(2, 65_501, 3), (65_501, 2, 3), (1, 65_500, 3)])
+def test_what_is_longer_than_a_jpeg_can_be_passes(shape):
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    passed = RandomJPEGQuality()(dict(img=image))["img"]
+    assert np.array_equal(passed, image) == (max(shape) > 65_500)
+    assert passed.shape == shape
+
+
 def test_many_masks_are_resized_like_each_alone():
     masks = np.random.default_rng(1).random((19, 23, 31)) < 0.5
     results = ResizeToInput(size=14)(dict(img=np.zeros((23, 31, 3), np.uint8), gt_masks=masks))

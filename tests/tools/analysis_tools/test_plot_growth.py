@@ -4,6 +4,8 @@ import pytest
 from helpers.in_process import run_in_process
 from PIL import Image
 
+from mmseg_mllm.analysis.benchmarks import growth_plot
+
 TOOL = "tools/analysis_tools/plot_growth.py"
 
 
@@ -25,6 +27,20 @@ def test_draws_and_tells_both_slopes(monkeypatch, capsys, tmp_path):
     with Image.open(picture) as image:
         assert min(image.size) > 300
         assert len(image.convert("RGB").getcolors(100_000)) > 10
+
+
+def test_nothing_leaves_the_frame_and_the_deviation_is_said(monkeypatch, tmp_path):
+    figures = []
+    monkeypatch.setattr(growth_plot.plt, "close", figures.append)
+    # 120 FLOPs at 50 a second are 2.4 s; 3 s are a quarter more, at 0.8 of the rate.
+    growth_plot.plot_growth(growth([2.0, 2.5, 3.0], [100, 110, 120]), tmp_path / "a.png")
+    (axes,) = figures[0].axes
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    for line in axes.lines:
+        x, y = line.get_data()
+        assert left <= min(x) <= max(x) <= right
+        assert low <= min(y) <= max(y) <= high
+    assert "K = 4 takes 25% more than predicted: its work runs at 0.80 times" in axes.get_xlabel()
 
 
 @pytest.mark.parametrize(
