@@ -1,12 +1,9 @@
-"""The Runner of the tools, and how their errors end."""
+"""The Runner of the tools."""
 
 import logging
 import re
-import sys
-from collections.abc import Callable
 
 from mmengine.config import Config
-from mmengine.dist import get_dist_info
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
@@ -17,7 +14,7 @@ from mmseg_mllm.compat import (
     wrap_for_cpu_processes,
 )
 from mmseg_mllm.engine.hooks import ClassCountHook
-from mmseg_mllm.errors import ConfigError, MMSegMLLMError
+from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.checkpoints import readable
 
 
@@ -65,20 +62,3 @@ def build_runner(config: Config) -> QuietRunner:
     wrap_for_cpu_processes(config)
     with quiet_upstream():
         return QuietRunner.from_cfg(config)
-
-
-def run_tool(main: Callable[[], None]) -> None:
-    """Run a tool's main function; an error meant for people ends it with its message and exit code 1."""
-    try:
-        main()
-    except MMSegMLLMError as error:
-        rank, world_size = get_dist_info()
-        where = f" (process {rank} of {world_size})" if world_size > 1 else ""
-        print(f"error{where}: {_plain_message(error)}", file=sys.stderr, flush=True)
-        # Other processes may wait in a collective call that this one will never join.
-        sys.exit(1)
-
-
-def _plain_message(error: MMSegMLLMError) -> str:
-    """The message alone, also where a data worker has wrapped it into its traceback."""
-    return str(error).rsplit(f"{type(error).__name__}: ", maxsplit=1)[-1].strip()

@@ -1,21 +1,14 @@
 """Running a mode by its name."""
 
+from pkgutil import resolve_name
+
 import torch
 from mmengine.config import Config
 
-from mmseg_mllm.analysis.benchmarks.compiled_mode import compiled
-from mmseg_mllm.analysis.benchmarks.growth_mode import growth
-from mmseg_mllm.analysis.benchmarks.head_mode import head
+from mmseg_mllm.analysis.benchmarks import MODES
 from mmseg_mllm.analysis.benchmarks.measure import Measurements, measure
-from mmseg_mllm.analysis.benchmarks.model_modes import inference, predictor
-from mmseg_mllm.analysis.benchmarks.pipeline_mode import pipeline
-from mmseg_mllm.analysis.benchmarks.sentences_mode import sentences
-from mmseg_mllm.analysis.benchmarks.training_mode import training
 from mmseg_mllm.analysis.benchmarks.way import Benchmark, Setting
 from mmseg_mllm.errors import ConfigError
-
-_MODES = (inference, predictor, training, head, compiled, growth, sentences, pipeline)
-MODES = {mode.__name__: mode for mode in _MODES}
 
 
 def run_benchmark(mode: str, config: Config, setting: Setting) -> tuple[Benchmark, Measurements]:
@@ -33,7 +26,7 @@ def run_benchmark(mode: str, config: Config, setting: Setting) -> tuple[Benchmar
     if mode not in MODES:
         raise ConfigError(f"unknown mode {mode!r}; there are {', '.join(MODES)}")
     torch.manual_seed(0)
-    benchmark = MODES[mode](config, setting)
+    benchmark = resolve_name(f"{__package__}.{MODES[mode]}:{mode}")(config, setting)
     return benchmark, measure(benchmark, setting)
 
 
