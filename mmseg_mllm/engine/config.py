@@ -11,7 +11,8 @@ from mmseg_mllm.errors import ConfigError
 def load_config(path: str, options: dict | None = None) -> Config:
     """Read a config file and apply ``--cfg-options``.
 
-    The option ``data_root`` moves every dataset of the config.
+    The option ``data_root`` moves every dataset of the config. A dataloader with ``num_workers=0`` loses its
+    settings of workers.
 
     Raises:
         ConfigError: there is no such file, or a package that it imports is not installed.
@@ -34,6 +35,8 @@ def load_config(path: str, options: dict | None = None) -> Config:
         if "data_root" in options:
             for dataset in dataset_configs(config):
                 dataset.data_root = options["data_root"]
+    for name in ("train", "val", "test"):
+        _fit_workers(config.get(f"{name}_dataloader") or {})
     return config
 
 
@@ -73,6 +76,13 @@ def fit_effective_batch(config: Config, *, processes: int) -> None:
     config.train_dataloader.batch_size = share // rounds
     if rounds > 1:
         _stretch(config, rounds)
+
+
+def _fit_workers(dataloader: dict) -> None:
+    """torch refuses settings of workers where there are none."""
+    if dataloader.get("num_workers") == 0:
+        for setting in ("persistent_workers", "prefetch_factor", "multiprocessing_context", "timeout"):
+            dataloader.pop(setting, None)
 
 
 def _stretch(config: Config, rounds: int) -> None:

@@ -6,6 +6,7 @@ import re
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from torch.utils.serialization import config as serialization_config
 
 from mmseg_mllm.compat import (
     drop_upstream_notices,
@@ -36,6 +37,15 @@ class QuietRunner(Runner):
                 handler.setLevel(logging.WARNING)
                 handler.addFilter(drop_upstream_notices)
         return logger
+
+    def resume(self, filename: str, *args, map_location: str = "cpu", **kwargs) -> None:
+        """As mmengine's, but by way of the host.
+
+        On the device a full-size checkpoint with its optimiser state would stand beside the model; mapped,
+        its pages are read as they are needed and shared by the processes.
+        """
+        with serialization_config.patch({"load.mmap": True}):
+            super().resume(filename, *args, map_location=map_location, **kwargs)
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
         with readable(filename):
