@@ -1,4 +1,4 @@
-"""Batches that know their number: all that is in them follows from it, so that training can go on anywhere."""
+"""Batches that know their number: all in them follows from it, so that training can go on anywhere."""
 
 import itertools
 import random
@@ -26,7 +26,9 @@ def numbered_loader(dataloader: dict, *, seed: int) -> dict:
         ConfigError: it groups its batches by a ``batch_sampler`` of its own.
     """
     if dataloader.get("batch_sampler"):
-        raise ConfigError("train_dataloader.batch_sampler: ResumableTrainLoop groups the batches; leave it out")
+        raise ConfigError(
+            "train_dataloader.batch_sampler: ResumableTrainLoop groups the batches itself; leave it out"
+        )
     result = dict(dataloader)
     drop_last = result.pop("drop_last", False)
     result["batch_sampler"] = dict(type=NumberedBatchSampler, drop_last=drop_last)

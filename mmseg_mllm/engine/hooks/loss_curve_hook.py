@@ -1,4 +1,4 @@
-"""Where a training's results are, and its losses as a picture."""
+"""The losses of a training as a picture."""
 
 from pathlib import Path
 
@@ -18,12 +18,9 @@ class LossCurveHook(Hook):
 
     They are those of mmengine's message hub, which checkpoints hold: a resumed run draws the whole curve.
 
-    Attributes:
-        path: The picture; None before there is one.
     """
 
-    def __init__(self) -> None:
-        self.path: Path | None = None
+    priority = "LOWEST"  # after the bar has ended
 
     @master_only
     def after_train(self, runner: Runner) -> None:
@@ -33,8 +30,9 @@ class LossCurveHook(Hook):
             if name.startswith("train/") and "loss" in key and len(history.data[0]):
                 losses[key] = history.data[0]
         if losses:
-            self.path = Path(runner.work_dir) / "loss_curve.png"
-            draw_losses(losses, self.path, last=runner.iter)
+            path = Path(runner.work_dir) / "loss_curve.png"
+            draw_losses(losses, path, last=runner.iter)
+            print(f"loss curve: {path}")
 
 
 def draw_losses(losses: dict[str, np.ndarray], path: Path, *, last: int) -> None:
@@ -57,7 +55,8 @@ def draw_losses(losses: dict[str, np.ndarray], path: Path, *, last: int) -> None
         smooth = np.convolve(values, np.full(window, 1 / window), mode="valid")
         (line,) = axes.plot(iterations[window - 1 :], smooth, label=f"{name}: {smooth[-1]:.3g} at the end")
         axes.plot(iterations, values, color=line.get_color(), alpha=0.2, linewidth=0.8)
-    axes.set(xlabel="iteration", ylabel="loss", ylim=(0, None))
+    lowest = min(values.min() for values in losses.values())
+    axes.set(xlabel="iteration", ylabel="loss", ylim=(min(0, lowest), None))
     axes.grid(alpha=0.3)
     axes.legend(title=f"running mean of {window} iterations")
     FigureCanvasAgg(figure).print_png(path)
