@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmseg.registry import DATASETS, MODELS
 
+from mmseg_mllm.datasets.numbered import NumberedBatchSampler, NumberSeededDataset
 from mmseg_mllm.engine.runner import build_runner
 from mmseg_mllm.errors import ConfigError
 
@@ -96,16 +97,12 @@ def test_it_does_what_the_unbroken_one_would_have_done(tmp_path, sampler, worker
 def test_a_set_smaller_than_its_batch_is_told(tmp_path):
     sampler = dict(type="DefaultSampler", shuffle=True)
     with pytest.raises(ConfigError, match="7 samples and batch_size=8 make no batch"):
-        from mmseg_mllm.datasets.numbered import NumberedBatchSampler
-
         NumberedBatchSampler(sampler=range(7), batch_size=8, drop_last=True)
     _, read = train(tmp_path, iterations=4, sampler=sampler, workers=0, drop_last=True)
     assert read == 8
 
 
 def test_processes_draw_apart(monkeypatch):
-    from mmseg_mllm.datasets.numbered import NumberSeededDataset
-
     def drawn(rank, number):
         monkeypatch.setattr("mmseg_mllm.datasets.numbered.get_rank", lambda: rank)
         dataset = NumberSeededDataset(dataset=dict(type="CountedNoise"), seed=0)
