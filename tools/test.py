@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_mllm.engine.cli import made_by, parse_tool_args, run_tool, tool_parser
-from mmseg_mllm.errors import CheckpointError, ConfigError
+from mmseg_mllm.engine.cli import check_checkpoint_path, made_by, parse_tool_args, run_tool, tool_parser
+from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.evaluation.rejection import REJECTIONS
 from mmseg_mllm.evaluation.report import tables
 from mmseg_mllm.models.segmentors.protocols import PAPER_PROMPT, PROTOCOLS
@@ -39,8 +39,7 @@ def parse_args() -> argparse.Namespace:
     add_table_flags(parser)
     args = parse_tool_args(parser)
     check_table_flags(args)
-    if not Path(args.checkpoint).exists():
-        raise CheckpointError(f"{args.checkpoint}: no such checkpoint file or model folder")
+    check_checkpoint_path(args.checkpoint)
     return args
 
 

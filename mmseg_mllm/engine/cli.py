@@ -6,10 +6,14 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from mmengine.config import DictAction
 
 from mmseg_mllm.errors import CheckpointError, ConfigError, MMSegMLLMError
+
+COMMAND = "MMSEG_MLLM_COMMAND"
+"""Variable with the command line that started several processes."""
 
 
 def config_parser(description: str) -> argparse.ArgumentParser:
@@ -61,6 +65,16 @@ def check_config_path(path: str | Path) -> None:
         raise ConfigError(f"{path}: no such config file; the configs are in configs/mllmseg/, configs/dsff/")
 
 
+def check_checkpoint_path(path: str | Path) -> None:
+    """See that a checkpoint file or a model folder is there.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    if not Path(path).exists():
+        raise CheckpointError(f"{path}: no such checkpoint file or model folder")
+
+
 def check_source_folder(path: Path) -> None:
     """See that a folder of weights to convert is there.
 
@@ -84,21 +98,32 @@ def check_out_file(flag: str, path: str | Path | None) -> None:
 def made_by() -> str:
     """The command that runs this again, for the foot of a table.
 
-    ``tools/launch.py`` leaves its own command in the environment of the processes it starts.
+    What starts several processes (``tools/dist_test.sh``) leaves its own command in their environment.
     """
-    return os.environ.get("MMSEG_MLLM_COMMAND") or shlex.join(["python", *sys.argv])
+    return os.environ.get(COMMAND) or shlex.join(["python", *sys.argv])
 
 
 def run_tool(main: Callable[[], None]) -> None:
     """Run a tool's main function; an error meant for people ends it with its message and exit code 1."""
     try:
         main()
+    except (TypeError, KeyError) as error:
+        from mmseg_mllm.engine.typos import config_mistake
+
+        mistake = config_mistake(error)
+        if mistake is None:
+            raise
+        _end(mistake)
     except MMSegMLLMError as error:
-        rank, world_size = (os.environ.get(name, "0") for name in ("RANK", "WORLD_SIZE"))
-        where = f" (process {rank} of {world_size})" if int(world_size) > 1 else ""
-        print(f"error{where}: {_plain_message(error)}", file=sys.stderr, flush=True)
-        # Other processes may wait in a collective call that this one will never join.
-        sys.exit(1)
+        _end(error)
+
+
+def _end(error: MMSegMLLMError) -> NoReturn:
+    rank, world_size = (os.environ.get(name, "0") for name in ("RANK", "WORLD_SIZE"))
+    where = f" (process {rank} of {world_size})" if int(world_size) > 1 else ""
+    print(f"error{where}: {_plain_message(error)}", file=sys.stderr, flush=True)
+    # Other processes may wait in a collective call that this one will never join.
+    sys.exit(1)
 
 
 def _plain_message(error: MMSegMLLMError) -> str:

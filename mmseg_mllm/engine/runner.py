@@ -4,7 +4,10 @@ import logging
 import re
 
 from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch.utils.serialization import config as serialization_config
 
@@ -15,6 +18,7 @@ from mmseg_mllm.compat import (
     wrap_for_cpu_processes,
 )
 from mmseg_mllm.engine.hooks import ClassCountHook
+from mmseg_mllm.engine.threads import choose_threads
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.checkpoints import readable
 
@@ -70,5 +74,11 @@ def build_runner(config: Config) -> QuietRunner:
     """Build the Runner of a config, also for several processes without GPUs."""
     init_cpu_process_group(config.launcher)
     wrap_for_cpu_processes(config)
+    threads = f", {choose_threads()}" if get_device() == "cpu" else ""
     with quiet_upstream():
-        return QuietRunner.from_cfg(config)
+        runner = QuietRunner.from_cfg(config)
+    if is_main_process():
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        dtype = getattr(getattr(model, "backbone", None), "dtype", None)
+        print(f"computing on {get_device()}{f' in {dtype}' if dtype else ''}{threads}".replace("torch.", ""))
+    return runner

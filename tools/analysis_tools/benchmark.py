@@ -19,7 +19,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("mode", help=", ".join(MODES))
     parser.add_argument("config", help="config file")
     parser.add_argument("--device", help="cpu or cuda; cuda by default if there is one")
-    parser.add_argument("--dtype", help="float32 or bfloat16; the config's by default")
+    parser.add_argument("--dtype", help="float32, bfloat16 or auto; the config's by default")
     parser.add_argument("--expressions", type=int, default=5, metavar="K", help="per image, 5 by default")
     parser.add_argument("--batch", type=int, default=1, metavar="B", help="images together, 1 by default")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="of each way, 5 by default")

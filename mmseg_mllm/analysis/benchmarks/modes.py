@@ -9,6 +9,7 @@ from mmseg_mllm.analysis.benchmarks import MODES
 from mmseg_mllm.analysis.benchmarks.measure import Measurements, measure
 from mmseg_mllm.analysis.benchmarks.way import Benchmark, Setting
 from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.models.backbones.compute_dtype import DTYPES, compute_dtype
 
 
 def run_benchmark(mode: str, config: Config, setting: Setting) -> tuple[Benchmark, Measurements]:
@@ -44,7 +45,7 @@ def make_setting(
 
     Args:
         device: 'cpu' or 'cuda'; None takes 'cuda' if there is one.
-        dtype: 'float32' or 'bfloat16'; None takes the config's.
+        dtype: 'float32', 'bfloat16' or 'auto'; None takes the config's.
         images, expressions, repeats, sentences: As in :class:`Setting`.
         config: Where the dtype is.
 
@@ -55,7 +56,7 @@ def make_setting(
     dtype = dtype or config.get("model", {}).get("backbone", {}).get("dtype", "float32")
     for name, value, known in (
         ("device", device, ("cpu", "cuda")),
-        ("dtype", dtype, ("float32", "bfloat16")),
+        ("dtype", dtype, DTYPES),
     ):
         if value not in known:
             raise ConfigError(f"{name} {value!r}: choose {' or '.join(known)}")
@@ -66,7 +67,7 @@ def make_setting(
             raise ConfigError(f"{name}={value} must be at least 1")
     return Setting(
         device=torch.device(device),
-        dtype=dtype,
+        dtype=str(compute_dtype(dtype, device=device)).removeprefix("torch."),
         images=images,
         expressions=expressions,
         repeats=repeats,

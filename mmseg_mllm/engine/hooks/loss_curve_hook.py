@@ -58,5 +58,5 @@ def draw_losses(losses: dict[str, np.ndarray], path: Path, *, last: int) -> None
     lowest = min(values.min() for values in losses.values())
     axes.set(xlabel="iteration", ylabel="loss", ylim=(min(0, lowest), None))
     axes.grid(alpha=0.3)
-    axes.legend(title=f"running mean of {window} iterations")
+    axes.legend(title=f"running mean of {window} iterations" if window > 1 else None)
     FigureCanvasAgg(figure).print_png(path)

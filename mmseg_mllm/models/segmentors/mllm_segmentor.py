@@ -18,6 +18,7 @@ from mmseg_mllm.models.backbones.detail_backbone import DetailBackbone
 from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout, pack
 from mmseg_mllm.models.checkpoints import check_state_dict
 from mmseg_mllm.models.features import MLLMFeatures, SeenImages, VisionFeatures
+from mmseg_mllm.models.segmentors.mmseg_apis import NotForMMSegAPIs
 from mmseg_mllm.models.segmentors.protocols import PAPER_PROMPT, Protocol, protocol_of
 from mmseg_mllm.prompts import PromptStyle, prompt_style
 
@@ -26,7 +27,7 @@ MAX_NEW_TOKENS = 128
 
 
 @MODELS.register_module()
-class MLLMSegmentor(BaseSegmentor):
+class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
     """One mask per expression of an image (MLLMSeg, arXiv 2508.04107).
 
     Args:
