@@ -1,12 +1,24 @@
 """Reading a config for the tools, and fitting it to the number of processes."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 from mmengine.config import Config, ConfigDict
 
 from mmseg_mllm.engine.cli import check_config_path
 from mmseg_mllm.engine.typos import check_keys
 from mmseg_mllm.errors import ConfigError
+
+VIS_PACKAGES = dict(
+    TensorboardVisBackend="tensorboard",
+    WandbVisBackend="wandb",
+    MLflowVisBackend="mlflow",
+    ClearMLVisBackend="clearml",
+    NeptuneVisBackend="neptune",
+    DVCLiveVisBackend="dvclive",
+    AimVisBackend="aim",
+)
+"""What mmengine's backends of a visualiser import."""
 
 
 def load_config(path: str, options: dict | None = None) -> Config:
@@ -88,6 +100,21 @@ def fit_effective_batch(config: Config, *, processes: int) -> None:
     config.train_dataloader.batch_size = share // rounds
     if rounds > 1:
         _stretch(config, rounds)
+
+
+def check_vis_backends(config: Config) -> None:
+    """See that the packages of the visualiser's backends are there; mmengine ends in a traceback later on.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    for backend in (config.get("visualizer") or {}).get("vis_backends") or []:
+        package = VIS_PACKAGES.get(backend["type"])
+        if package and not find_spec(package):
+            raise ConfigError(
+                f"visualizer.vis_backends: {backend['type']} needs a package that is not installed: "
+                f"pip install {package}"
+            )
 
 
 def _fit_workers(dataloader: dict) -> None:

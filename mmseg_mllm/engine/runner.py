@@ -15,8 +15,10 @@ from mmseg_mllm.compat import (
     drop_upstream_notices,
     init_cpu_process_group,
     quiet_upstream,
+    without_prints,
     wrap_for_cpu_processes,
 )
+from mmseg_mllm.engine.config import check_vis_backends
 from mmseg_mllm.engine.hooks import ClassCountHook
 from mmseg_mllm.engine.threads import choose_threads
 from mmseg_mllm.errors import ConfigError
@@ -52,7 +54,7 @@ class QuietRunner(Runner):
             super().resume(filename, *args, map_location=map_location, **kwargs)
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
-        with readable(filename):
+        with readable(filename), without_prints():
             checkpoint = super().load_checkpoint(filename, *args, **kwargs)
         if self._resume:
             self._check_same_stretch(filename, checkpoint)
@@ -72,6 +74,7 @@ class QuietRunner(Runner):
 
 def build_runner(config: Config) -> QuietRunner:
     """Build the Runner of a config, also for several processes without GPUs."""
+    check_vis_backends(config)
     init_cpu_process_group(config.launcher)
     wrap_for_cpu_processes(config)
     threads = f", {choose_threads()}" if get_device() == "cpu" else ""
