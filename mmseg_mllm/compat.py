@@ -4,6 +4,7 @@ That for mmcv-lite is in ``mmcv_lite.py``: it must be there before anything is i
 """
 
 import contextlib
+import io
 import logging
 import pickle
 import warnings
@@ -138,6 +139,14 @@ def drop_upstream_notices(record: logging.LogRecord) -> bool:
         "Image shapes are different in the batch.",
     )
     return not any(notice in record.getMessage() for notice in notices)
+
+
+def without_prints() -> contextlib.AbstractContextManager:
+    """Keep what is printed off the console.
+
+    mmengine 0.10.7 prints which backend loads a checkpoint, past all loggers. Can go when it logs that.
+    """
+    return contextlib.redirect_stdout(io.StringIO())
 
 
 def enable_gradient_checkpointing(model: transformers.PreTrainedModel) -> None:

@@ -25,8 +25,10 @@ PARTS = {
     "HOOKS": (
         "engine.hooks.progress_hook",
         "engine.hooks.class_count_hook",
+        "engine.hooks.loss_curve_hook",
         "engine.hooks.referring_visualization_hook",
     ),
+    "LOOPS": ("engine.train_loop",),
     "VISUALIZERS": ("visualization.referring_visualizer",),
 }
 """Modules that register something, by the registry of mmseg that they register it with."""

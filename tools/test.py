@@ -1,17 +1,16 @@
 """Test a model: python tools/test.py CONFIG CHECKPOINT [--out PRED.json] [--show-dir DIR]."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from mmengine.config import Config
-from rich.console import Console
 
 from mmseg_mllm.engine.cli import check_checkpoint_path, made_by, parse_tool_args, run_tool, tool_parser
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.evaluation.rejection import REJECTIONS
 from mmseg_mllm.evaluation.report import tables
 from mmseg_mllm.models.segmentors.protocols import PAPER_PROMPT, PROTOCOLS
+from mmseg_mllm.tables.output import add_table_flags, check_table_flags, output_for_tables, write_tables
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,7 +36,9 @@ def parse_args() -> argparse.Namespace:
         action="store_true",
         help="control: also score each mask against the target of the image's next object",
     )
+    add_table_flags(parser)
     args = parse_tool_args(parser)
+    check_table_flags(args)
     check_checkpoint_path(args.checkpoint)
     return args
 
@@ -61,9 +62,10 @@ def main() -> None:
     config.work_dir = args.work_dir or config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
     prepare = prepare_referring if is_referring(config) else prepare_classes
     prepare(config, args)
-    runner = build_runner(config)
-    spread_pictures(runner, count=args.show_num)
-    runner.test()
+    with output_for_tables(args):
+        runner = build_runner(config)
+        spread_pictures(runner, count=args.show_num)
+        runner.test()
     if is_main_process():
         report(runner, args)
 
@@ -110,12 +112,9 @@ def report(runner, args: argparse.Namespace) -> None:
     from mmseg_mllm.engine.semseg import class_tables
     from mmseg_mllm.evaluation import RESMetric
 
-    # A pipe has no width of its own, and a table must not be squeezed into 80 columns.
-    console = Console(width=None if sys.stdout.isatty() else 160)
     metric = next((m for m in runner.test_loop.evaluator.metrics if isinstance(m, RESMetric)), None)
-    for table in class_tables(runner) if metric is None else tables(metric.rows):
-        console.print(table)
-    console.print(f"made by: {made_by()}", highlight=False, soft_wrap=True)
+    found = class_tables(runner) if metric is None else tables(metric.rows)
+    console = write_tables(found, args, made_by=made_by())
     if args.shuffle_expressions:
         console.print(
             "cIoU rotated: a control, each mask scored against the target of the image's next object"
@@ -131,7 +130,7 @@ def report(runner, args: argparse.Namespace) -> None:
         )
     for what, path in (("masks", args.out), ("pictures", args.show_dir)):
         if path:
-            console.print(f"{what}: {path}", highlight=False, soft_wrap=True)
+            console.print(f"{what}: {path}", soft_wrap=True)
 
 
 if __name__ == "__main__":

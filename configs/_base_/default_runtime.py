@@ -12,6 +12,7 @@ default_hooks = dict(
     checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=5000, max_keep_ckpts=3),
     sampler_seed=dict(type="DistSamplerSeedHook"),
     progress=dict(type="ProgressHook"),
+    loss_curve=dict(type="LossCurveHook"),
 )
 log_processor = dict(by_epoch=False)
 log_level = "INFO"

@@ -64,6 +64,7 @@ def train_once(name: str, config: Config, seed: int) -> dict:
     own.launcher = "none"
     own.randomness = dict(seed=seed)
     own.default_hooks.checkpoint = None
+    own.default_hooks.pop("loss_curve", None)
     with tempfile.TemporaryDirectory() as folder:
         # One of the same name would be that of the run before, with its folder.
         own.visualizer = dict(type="Visualizer", name=folder)

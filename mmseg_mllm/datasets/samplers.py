@@ -9,6 +9,9 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from mmseg.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
+BLOCK = 4096
+"""Draws made together."""
+
 
 @DATA_SAMPLERS.register_module()
 class UniformDatasetSampler(Sampler):
@@ -39,10 +42,10 @@ class UniformDatasetSampler(Sampler):
 
     def _draws(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed)
+        starts, ends = torch.tensor(self.spans).T
         while True:
-            start, end = self.spans[_below(len(self.spans), generator)]
-            yield start + _below(end - start, generator)
-
-
-def _below(limit: int, generator: torch.Generator) -> int:
-    return int(torch.randint(limit, (), generator=generator))
+            # Many at once: a resumed run passes over millions.
+            chosen = torch.randint(len(self.spans), (BLOCK,), generator=generator)
+            places = torch.rand(BLOCK, dtype=torch.float64, generator=generator)
+            sizes = (ends - starts)[chosen]
+            yield from (starts[chosen] + (places * sizes).long()).tolist()

@@ -1,6 +1,7 @@
 """Reading a config for the tools, and fitting it to the number of processes."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 from mmengine.config import Config, ConfigDict
 
@@ -8,11 +9,23 @@ from mmseg_mllm.engine.cli import check_config_path
 from mmseg_mllm.engine.typos import check_keys
 from mmseg_mllm.errors import ConfigError
 
+VIS_PACKAGES = dict(
+    TensorboardVisBackend="tensorboard",
+    WandbVisBackend="wandb",
+    MLflowVisBackend="mlflow",
+    ClearMLVisBackend="clearml",
+    NeptuneVisBackend="neptune",
+    DVCLiveVisBackend="dvclive",
+    AimVisBackend="aim",
+)
+"""What mmengine's backends of a visualiser import."""
+
 
 def load_config(path: str, options: dict | None = None) -> Config:
     """Read a config file and apply ``--cfg-options``.
 
-    The option ``data_root`` moves every dataset of the config.
+    The option ``data_root`` moves every dataset of the config. A dataloader with ``num_workers=0`` loses its
+    settings of workers.
 
     Raises:
         ConfigError: there is no such file, a module that it imports is not found, or a key is misspelt.
@@ -27,6 +40,8 @@ def load_config(path: str, options: dict | None = None) -> Config:
         if "data_root" in options:
             for dataset in dataset_configs(config):
                 dataset.data_root = options["data_root"]
+    for name in ("train", "val", "test"):
+        _fit_workers(config.get(f"{name}_dataloader") or {})
     check_keys(config)
     return config
 
@@ -85,6 +100,28 @@ def fit_effective_batch(config: Config, *, processes: int) -> None:
     config.train_dataloader.batch_size = share // rounds
     if rounds > 1:
         _stretch(config, rounds)
+
+
+def check_vis_backends(config: Config) -> None:
+    """See that the packages of the visualiser's backends are there; mmengine ends in a traceback later on.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    for backend in (config.get("visualizer") or {}).get("vis_backends") or []:
+        package = VIS_PACKAGES.get(backend["type"])
+        if package and not find_spec(package):
+            raise ConfigError(
+                f"visualizer.vis_backends: {backend['type']} needs a package that is not installed: "
+                f"pip install {package}"
+            )
+
+
+def _fit_workers(dataloader: dict) -> None:
+    """torch refuses settings of workers where there are none."""
+    if dataloader.get("num_workers") == 0:
+        for setting in ("persistent_workers", "prefetch_factor", "multiprocessing_context", "timeout"):
+            dataloader.pop(setting, None)
 
 
 def _stretch(config: Config, rounds: int) -> None:

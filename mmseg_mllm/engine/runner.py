@@ -9,13 +9,16 @@ from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch.utils.serialization import config as serialization_config
 
 from mmseg_mllm.compat import (
     drop_upstream_notices,
     init_cpu_process_group,
     quiet_upstream,
+    without_prints,
     wrap_for_cpu_processes,
 )
+from mmseg_mllm.engine.config import check_vis_backends
 from mmseg_mllm.engine.hooks import ClassCountHook
 from mmseg_mllm.engine.threads import choose_threads
 from mmseg_mllm.errors import ConfigError
@@ -41,8 +44,17 @@ class QuietRunner(Runner):
                 handler.addFilter(drop_upstream_notices)
         return logger
 
+    def resume(self, filename: str, *args, map_location: str = "cpu", **kwargs) -> None:
+        """As mmengine's, but by way of the host.
+
+        On the device a full-size checkpoint with its optimiser state would stand beside the model; mapped,
+        its pages are read as they are needed and shared by the processes.
+        """
+        with serialization_config.patch({"load.mmap": True}):
+            super().resume(filename, *args, map_location=map_location, **kwargs)
+
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
-        with readable(filename):
+        with readable(filename), without_prints():
             checkpoint = super().load_checkpoint(filename, *args, **kwargs)
         if self._resume:
             self._check_same_stretch(filename, checkpoint)
@@ -62,6 +74,7 @@ class QuietRunner(Runner):
 
 def build_runner(config: Config) -> QuietRunner:
     """Build the Runner of a config, also for several processes without GPUs."""
+    check_vis_backends(config)
     init_cpu_process_group(config.launcher)
     wrap_for_cpu_processes(config)
     threads = f", {choose_threads()}" if get_device() == "cpu" else ""

@@ -3,8 +3,8 @@
 import numpy as np
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
-from rich.table import Table
-from rich.text import Text
+
+from mmseg_mllm.tables.table import ResultTable
 
 
 @METRICS.register_module()
@@ -30,19 +30,15 @@ class ClassIoUMetric(IoUMetric):
         self.summary = super().compute_metrics(results)
         return self.summary
 
-    def table(self) -> Table:
+    def table(self) -> ResultTable:
         """A row for each class, and below their means."""
-        # Short: a title wraps at the width of its table.
-        result = Table(title=f"aAcc {self.summary['aAcc']:.2f}; all in percent", title_justify="left")
-        result.add_column("class")
-        for name in self.per_class:
-            result.add_column(name, justify="right")
-        for k, name in enumerate(self.dataset_meta["classes"]):
-            result.add_row(Text(name), *(_shown(values[k]) for values in self.per_class.values()))
-        result.add_section()
-        result.add_row("mean", *(_shown(np.nanmean(values)) for values in self.per_class.values()))
-        return result
-
-
-def _shown(value: float) -> str:
-    return "absent" if np.isnan(value) else f"{value:.2f}"
+        classes = self.dataset_meta["classes"]
+        return ResultTable(
+            title=f"aAcc {self.summary['aAcc']:.2f}; all in percent",
+            names=["class"],
+            rows=[
+                {"class": name} | {key: float(values[k]) for key, values in self.per_class.items()}
+                for k, name in enumerate(classes)
+            ],
+            total={"class": "mean"} | {key: float(np.nanmean(v)) for key, v in self.per_class.items()},
+        )

@@ -1,20 +1,17 @@
 """Figures of a dataset split by the category or the size of what expressions speak of."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from math import isnan
 from pathlib import Path
-
-from rich.table import Table
-from rich.text import Text
 
 from mmseg_mllm.datasets.json_file import read_json
 from mmseg_mllm.errors import DataError
 from mmseg_mllm.evaluation.counts import ExpressionCounts, ImageCounts
 from mmseg_mllm.evaluation.figures import gres_figures, res_figures
 from mmseg_mllm.evaluation.sums import Sums
+from mmseg_mllm.tables.table import ResultTable, Value
 
 SIZES = {"small (< 32² px)": 32**2, "medium (< 96² px)": 96**2, "large": float("inf")}
 """COCO's sizes of objects, and the pixels that each stays below."""
@@ -67,7 +64,7 @@ def category_names(ann_file: str | Path) -> dict[int, str]:
         raise DataError(f"{ann_file}: no names of categories to group by ({error!r})") from None
 
 
-def group_tables(images: Iterable[GroupedImage], *, by: str, rejection: str) -> list[Table]:
+def group_tables(images: Iterable[GroupedImage], *, by: str, rejection: str) -> list[ResultTable]:
     """One table for each dataset split: its groups, and all of it in the last row.
 
     Args:
@@ -81,34 +78,34 @@ def group_tables(images: Iterable[GroupedImage], *, by: str, rejection: str) -> 
     return [_table(own, by=by, rejection=rejection) for own in splits.values()]
 
 
-def _table(images: Sequence[GroupedImage], *, by: str, rejection: str) -> Table:
+def _table(images: Sequence[GroupedImage], *, by: str, rejection: str) -> ResultTable:
     first = images[0].counts
-    title = f"{first.dataset} {first.split} by {by} of the target in percent, protocol: {first.protocol}"
     every = _sum(image.counts for image in images)
+    protocol = first.protocol
     if not every.without_target:
         names, figures_of = RES_FIGURES, res_figures
     else:
         names, figures_of = GRES_FIGURES, partial(gres_figures, strict=rejection == "strict")
-        title += f", rejection: {rejection}"
-    result = Table(title=Text(title), title_justify="left")
-    result.add_column(by)
-    for name in ("images", "expressions", *names):
-        result.add_column(name, justify="right")
+        protocol += f", rejection: {rejection}"
     sizes = Counter(group for image in images for group in image.groups)
-    for group in sorted(sizes, key=partial(_rank, sizes)):
-        result.add_row(Text(group), *_cells(_sum(_only(images, group)), figures_of, names))
-    result.add_section()
-    result.add_row("all", *_cells(every, figures_of, names))
-    return result
 
+    def row(group: str, sums: Sums) -> dict[str, Value]:
+        figures = figures_of(sums)
+        counts = dict(images=sums.images, expressions=sums.expressions)
+        return {by: group} | counts | {name: figures[name] for name in names}
 
-def _cells(sums: Sums, figures_of: Callable[[Sums], dict[str, float]], names: Sequence[str]) -> list[str]:
-    """Numbers of images and expressions, and figures; '-' where there is nothing to measure."""
-    figures = figures_of(sums)
-    return [
-        *(f"{count:,}" for count in (sums.images, sums.expressions)),
-        *("-" if isnan(figures[name]) else f"{figures[name]:.2f}" for name in names),
-    ]
+    return ResultTable(
+        title=f"{first.dataset} {first.split} by {by} of the target in percent, protocol: {protocol}",
+        names=[by],
+        rows=[row(group, _sum(_only(images, group))) for group in sorted(sizes, key=partial(_rank, sizes))],
+        total=row("all", every),
+        shared=dict(
+            task="GRES" if every.without_target else "RES",
+            protocol=protocol,
+            dataset=first.dataset,
+            split=first.split,
+        ),
+    )
 
 
 def _sum(images: Iterable[ImageCounts]) -> Sums:

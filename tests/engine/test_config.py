@@ -3,7 +3,7 @@ import sys
 import pytest
 from mmengine.config import Config
 
-from mmseg_mllm.engine.config import fit_effective_batch, load_config
+from mmseg_mllm.engine.config import check_vis_backends, fit_effective_batch, load_config
 from mmseg_mllm.errors import ConfigError
 
 
@@ -81,3 +81,21 @@ def test_module_of_custom_imports_absent(tmp_path, monkeypatch, module, advice):
         load_config(str(tmp_path / "config.py"))
     assert advice in str(error.value)
     assert ("mmpretrain" in str(error.value)) == module.startswith("mmpretrain")
+
+
+def test_no_workers_have_no_settings(tmp_path):
+    path = tmp_path / "config.py"
+    loader = dict(num_workers=4, persistent_workers=True, prefetch_factor=2)
+    path.write_text(f"train_dataloader = dict({loader})\nval_dataloader = dict({loader})\n")
+    config = load_config(str(path), {"train_dataloader.num_workers": 0})
+    assert config.train_dataloader == dict(num_workers=0)
+    assert config.val_dataloader == loader
+
+
+def test_a_vis_backend_without_its_package_is_told(monkeypatch):
+    config = Config(dict(visualizer=dict(type="Visualizer", vis_backends=[dict(type="WandbVisBackend")])))
+    monkeypatch.setattr("mmseg_mllm.engine.config.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"WandbVisBackend needs .* pip install wandb"):
+        check_vis_backends(config)
+    check_vis_backends(Config(dict(visualizer=dict(type="Visualizer"))))
+    check_vis_backends(Config(dict()))

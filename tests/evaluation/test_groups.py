@@ -3,7 +3,6 @@ import json
 import numpy as np
 import pytest
 from helpers.metric_samples import sample_of
-from rich.console import Console
 
 from mmseg_mllm.errors import DataError
 from mmseg_mllm.evaluation.counts import count_image
@@ -19,6 +18,7 @@ from mmseg_mllm.evaluation.groups import (
     size_groups,
 )
 from mmseg_mllm.evaluation.sums import Sums
+from mmseg_mllm.tables.layout import as_text
 
 SMALL, MEDIUM, LARGE = SIZES
 NAMES = {1: "person", 7: "dog"}
@@ -37,10 +37,7 @@ def image(*areas: int, ann_ids=None, **changes):
 
 
 def rows(table) -> list[list[str]]:
-    console = Console(width=200)
-    with console.capture() as capture:
-        console.print(table)
-    lines = [line for line in capture.get().splitlines() if line.startswith(("│", "┃"))]
+    lines = [line for line in as_text([table]).splitlines() if line.startswith(("│", "┃"))]
     return [[cell.strip() for cell in line.replace("┃", "│").split("│")[1:-1]] for line in lines]
 
 

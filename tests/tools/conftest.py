@@ -51,9 +51,7 @@ def options(small_toy) -> list[str]:
         "param_scheduler.1.end=6",
         "default_hooks.checkpoint.interval=2",
         "train_dataloader.num_workers=0",
-        "train_dataloader.persistent_workers=False",
         "val_dataloader.num_workers=0",
-        "val_dataloader.persistent_workers=False",
         "test_dataloader.num_workers=0",
         "test_dataloader.batch_size=2",
     ]

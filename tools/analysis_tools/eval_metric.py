@@ -1,13 +1,11 @@
 """Figures of saved predictions, without the model: eval_metric.py CONFIG PRED.json [--by category|size]."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
-from rich.console import Console
 from rich.progress import track
 
 from mmseg_mllm.engine.cli import check_config_path, config_parser, made_by, run_tool
@@ -15,6 +13,8 @@ from mmseg_mllm.errors import DataError
 from mmseg_mllm.evaluation.predictions import read_predictions
 from mmseg_mllm.evaluation.rejection import REJECTIONS
 from mmseg_mllm.evaluation.report import tables
+from mmseg_mllm.tables.console import plain_console
+from mmseg_mllm.tables.output import add_table_flags, check_table_flags, write_tables
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,7 +32,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--by", choices=["category", "size"], help="also a table per split by the target's category or size"
     )
+    add_table_flags(parser)
     args = parser.parse_args()
+    check_table_flags(args)
     check_config_path(args.config)
     if not Path(args.predictions).is_file():
         raise DataError(f"{args.predictions}: no such file; tools/test.py --out writes one")
@@ -57,8 +59,7 @@ def main() -> None:
     from mmseg_mllm.evaluation.saved import saved_samples
 
     MMLogger.get_instance("eval_metric", log_level="WARNING")  # the metric logs tables of its own
-    # A pipe has no width of its own, and a table must not be squeezed into 80 columns.
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    bar = plain_console(stderr=True)
     init_default_scope("mmseg")
     config = load_config(args.config, args.cfg_options)
     metric = METRICS.build(next(filter(is_res_metric, configured_metrics(config, rejection=args.rejection))))
@@ -71,9 +72,9 @@ def main() -> None:
         saved_samples(datasets, file),
         "images",
         total=total,
-        console=console,
+        console=bar,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not bar.is_terminal,
     ):
         counts = count_image(sample, rotate=metric.rotate_expressions)
         metric.add(counts)
@@ -84,9 +85,8 @@ def main() -> None:
         elif args.by == "size":
             grouped.append(GroupedImage(counts=counts, groups=size_groups(counts)))
     metric.evaluate(total)
-    for table in [*tables(metric.rows), *group_tables(grouped, by=args.by, rejection=metric.rejection)]:
-        console.print(table)
-    console.print(f"made by: {made_by()}", highlight=False, soft_wrap=True)
+    found = [*tables(metric.rows), *group_tables(grouped, by=args.by, rejection=metric.rejection)]
+    write_tables(found, args, made_by=made_by())
 
 
 def annotations_only(config: Config, *, splits: list[str] | None) -> list:

@@ -1,6 +1,6 @@
 # The paper's RES schedule: 50k steps of 32 images (8 on each of 4 GPUs), AdamW, cosine with 3 % warm-up.
 effective_batch_size = 32
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=50000, val_interval=5000)
+train_cfg = dict(type="ResumableTrainLoop", max_iters=50000, val_interval=5000)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(

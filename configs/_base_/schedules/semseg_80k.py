@@ -1,5 +1,5 @@
 # MMSegmentation's 80k schedule, with the optimiser of its transformers (SegFormer, Swin): the head holds attention.
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=80000, val_interval=8000)
+train_cfg = dict(type="ResumableTrainLoop", max_iters=80000, val_interval=8000)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(

@@ -1,7 +1,7 @@
 # For tiny models from scratch. transformers starts the vision tower's position embeddings at zero; without a
 # higher rate, "left" and "top" are learned long after colours are.
 effective_batch_size = 16
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=650, val_interval=650)
+train_cfg = dict(type="ResumableTrainLoop", max_iters=650, val_interval=650)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(

@@ -1,5 +1,5 @@
 # For narrow backbones from scratch, on a CPU in about two minutes.
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=900, val_interval=300)
+train_cfg = dict(type="ResumableTrainLoop", max_iters=900, val_interval=300)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(

@@ -3,6 +3,7 @@ from mmseg_mllm.lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     ClassCountHook="class_count_hook",
+    LossCurveHook="loss_curve_hook",
     ProgressHook="progress_hook",
     ReferringVisualizationHook="referring_visualization_hook",
 )

@@ -29,14 +29,13 @@ class ClassCountHook(Hook):
 
     @staticmethod
     def _check(runner: Runner, dataloader: DataLoader) -> None:
-        dataset = dataloader.dataset
-        classes = getattr(dataset, "metainfo", {}).get("classes")
+        classes = getattr(dataloader.dataset, "metainfo", {}).get("classes")
         if classes is None:
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         for name, head in model.named_modules():
             if isinstance(head, BaseDecodeHead) and head.num_classes not in (1, len(classes)):
                 raise ConfigError(
-                    f"model.{name}.num_classes={head.num_classes}, but {type(dataset).__name__} has "
+                    f"model.{name}.num_classes={head.num_classes}, but the dataset has "
                     f"{len(classes)} classes: set it to {len(classes)}"
                 )

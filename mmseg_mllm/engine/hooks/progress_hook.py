@@ -1,14 +1,16 @@
-"""Progress of training and testing on the console, with the time left."""
+"""Progress of training and testing on the console: how fast, and how long it will take."""
 
 import datetime
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from mmseg_mllm.tables.console import plain_console
 
 BAR_INTERVAL = 0.5
 """Seconds between updates of a progress bar."""
@@ -26,14 +28,20 @@ class ProgressHook(Hook):
 
     def __init__(self, *, line_interval: float = 20.0) -> None:
         self.line_interval = line_interval
-        self.console = Console(quiet=not is_main_process())
+        self.console = plain_console(quiet=not is_main_process())
         self._progress: Progress | None = None
         self._tasks: dict[str, int] = {}
         self._start: dict[str, tuple[float, int]] = {}
         self._last_line = 0.0
 
     def before_train(self, runner) -> None:
+        self._print(f"log: {Path(runner.log_dir) / runner.timestamp}.log")
+        self._print(f"checkpoints: {runner.work_dir}")
         self._begin("train", total=runner.max_iters, done=runner.iter)
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        if runner.iter == self._start["train"][1]:
+            self._start["train"] = time.monotonic(), runner.iter  # what came before was no training
 
     def after_train_iter(
         self, runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
@@ -63,6 +71,9 @@ class ProgressHook(Hook):
 
     def after_val(self, runner) -> None:
         self._end("val")
+        if "train" in self._start:  # whose time it was not
+            since, first = self._start["train"]
+            self._start["train"] = since + time.monotonic() - self._start["val"][0], first
 
     def before_test(self, runner) -> None:
         self._begin("test", total=len(runner.test_dataloader))
@@ -87,11 +98,11 @@ class ProgressHook(Hook):
         if self._progress is None:
             self._progress = Progress(
                 TextColumn("{task.description:5}"),
-                BarColumn(),
+                BarColumn(bar_width=None),  # what the rest leaves of the line
                 MofNCompleteColumn(),
-                TimeRemainingColumn(),
                 TextColumn("{task.fields[note]}"),
                 console=self.console,
+                expand=True,
             )
             self._progress.start()
         self._tasks[name] = self._progress.add_task(name, total=total, completed=done, note="")
@@ -102,13 +113,15 @@ class ProgressHook(Hook):
 
     def _show(self, name: str, *, done: int, total: int, note: str) -> None:
         self._last_line = time.monotonic()
+        since, first = self._start[name]
+        seconds = max(self._last_line - since, 1e-9) / (done - first)
+        speed = f"{1 / seconds:.2f} it/s" if seconds < 1 else f"{seconds:.2f} s/it"
+        left = datetime.timedelta(seconds=round(seconds * (total - done)))
+        note = "  ".join(filter(None, (note, speed, f"{left} left")))
         if self._progress is not None:
             self._progress.update(self._tasks[name], completed=done, note=note)
-            return
-        since, first = self._start[name]
-        left = (self._last_line - since) / (done - first) * (total - done)
-        left_text = datetime.timedelta(seconds=round(left))
-        self._print(f"{name:5} {done}/{total}  {note}  {left_text} left")
+        else:
+            self._print(f"{name:5} {done}/{total}  {note}")
 
     def _print(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)

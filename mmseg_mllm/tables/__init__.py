@@ -1,0 +1,1 @@
+"""Results as tables: on the console, and in files."""
