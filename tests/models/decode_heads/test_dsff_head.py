@@ -143,6 +143,22 @@ def test_no_expression(training):
     torch.testing.assert_close((head.mask_norm.running_mean, head.mask_norm.running_var), before)
 
 
+@torch.no_grad()
+def test_masks_start_nearly_empty_and_as_the_features_are():
+    """Fresh weights: where nothing fires the logit is -3, and what fires counts threefold, in its place."""
+    torch.manual_seed(0)
+    head = build(in_channels=[C_V, C_L], channels=C, mask_scale=SCALE)
+    seen = []
+    head.mask_out.register_forward_hook(lambda _, inputs, output: seen.extend([*inputs, output]))
+    detail, semantic, queries, index = random_features([0, 1, 1])
+    logits = head.decode(head.encode(detail, semantic), queries, index)
+    cells, masks = seen
+    torch.testing.assert_close(logits, masks)
+    assert cells.max() > 1
+    torch.testing.assert_close(masks, 3 * cells - 3, rtol=0, atol=0.5)
+    assert (masks > 0).float().mean() < 0.25
+
+
 @pytest.mark.parametrize(
     ("semantic_width", "parameters"), [(896, 27_831_942), (2048, 30_191_238), (4096, 34_385_542)]
 )
