@@ -131,7 +131,7 @@ def test_vectors_that_nearly_cancel_their_tokens_in_mixed_precision(dtype):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = block.attend_vectors(tokens, vectors.float(), index)
     wanted = exact.attend_memory(tokens.double()[index], vectors[:, None])
-    assert (found - wanted).abs().mean() < 0.1
+    assert (found - wanted).abs().mean() < 0.045
     assert wanted.abs().mean() > 0.5
 
 
