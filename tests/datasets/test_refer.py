@@ -188,6 +188,7 @@ def test_refs_of_another_structure(tmp_path, content):
         {"images": [], "annotations": [{"image_id": 5}]},
         {"images": [{"id": 1, "height": 5, "width": 5}], "annotations": []},
         {"images": [{"id": 1, "height": 5, "file_name": "a.jpg"}], "annotations": []},
+        {"images": [{"id": 1, "height": 0, "width": 5, "file_name": "a.jpg"}], "annotations": []},
     ],
 )
 def test_instances_of_another_structure(tmp_path, content):

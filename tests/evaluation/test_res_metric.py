@@ -4,12 +4,14 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from helpers.metric_processes import evaluate_in_process, mixed_samples, random_sample
 from helpers.metric_samples import row, sample_of, scores
 from pycocotools import mask as coco_mask
 
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.evaluation import RESMetric
+from mmseg_mllm.evaluation.counts import count_image
 from mmseg_mllm.evaluation.report import table_text
 
 
@@ -130,6 +132,32 @@ def test_rotated_control_scores_the_next_object_s_target():
     assert found["refcoco/val/cIoU"] == pytest.approx(100 * (4 + 4 + 2 + 4) / (4 + 6 + 6 + 5))
     # Against SECOND, THIRD, SECOND, FIRST.
     assert found["refcoco/val/cIoU rotated"] == pytest.approx(100 * (0 + 2 + 2 + 1) / (8 + 8 + 6 + 8))
+
+
+def test_rotated_control_with_objects_of_other_sizes_and_numbers_of_expressions():
+    drawn = [row(9, 0, 1), row(9, 0), row(9, 1, 2, 3, 4)]
+    one, other = row(9, 0), row(9, 1, 2, 3)
+    sample = sample_of(drawn, [one, one, other], ann_ids=[(7,), (7,), (3,)])
+    found = scores(sample, rotate_expressions=True)
+    # {0, 1} and {0} against {1, 2, 3}, and {1, 2, 3, 4} against {0}.
+    assert found["refcoco/val/cIoU rotated"] == pytest.approx(100 * (1 + 0 + 0) / (4 + 4 + 5))
+
+
+def test_large_masks_are_counted_to_the_pixel():
+    """Above 2 ** 24 a float32 skips every other number."""
+    sides = 4097, 4097
+    whole = torch.ones(1, 1, dtype=torch.bool).expand(sides)[None]
+    sample = sample_of([row(1, 0)], [row(1, 0)])
+    sample["pred_instances"]["masks"] = sample["gt_instances"]["masks"] = whole
+    (counts,) = count_image(sample, rotate=False).expressions
+    assert (counts.intersection, counts.predicted, counts.target) == (4097**2,) * 3
+
+
+def test_boxes_of_some_images_alone_make_no_rec():
+    mask, box = [row(4, 0, 1)], [[0, 0, 1, 1]]
+    found = scores(sample_of(mask, mask, boxes=box, gt_boxes=box), sample_of(mask, mask))
+    assert found["refcoco/val/cIoU"] == 100
+    assert not any("REC" in name for name in found)
 
 
 def test_rotated_control_leaves_out_images_with_one_target():

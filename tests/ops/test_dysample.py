@@ -27,6 +27,30 @@ def test_zero_offset_is_bilinear(scale, style, dyscope):
     torch.testing.assert_close(module(x), expected, rtol=0, atol=1e-5)
 
 
+def test_dyscope_scales_offsets_by_the_features():
+    """Eq. 5, written out: half a sigmoid for each offset; 0.25 (Eq. 4) at the start."""
+    module = randomise(DySample(8, groups=2, dyscope=True))
+    x = torch.randn(2, 8, 3, 4)
+    weights = (module.offset.weight[:, :, 0, 0], module.scope.weight[:, :, 0, 0])
+    raw, scope = (torch.einsum("oc,bchw->bohw", weight, x) for weight in weights)
+    raw = raw + module.offset.bias[:, None, None]
+    wanted = module.init_pos + raw * 0.5 / (1 + (-scope).exp())
+    torch.testing.assert_close(module.predict_offset(x), wanted)
+    torch.nn.init.zeros_(module.scope.weight)
+    torch.testing.assert_close(module.predict_offset(x), module.init_pos + 0.25 * raw)
+
+
+def test_bfloat16_positions_are_exact_on_wide_maps():
+    """Of a ramp along 256 columns the last ones differ by less than bfloat16 tells apart of coordinates."""
+    x = torch.arange(256.0).remainder(8).expand(1, 1, 2, 256).bfloat16()
+    offset = torch.full((1, 8, 2, 256), 0.25).bfloat16()
+    offset[:, 4:] = 0
+    out = dysample(x, offset, scale_factor=2, groups=1)
+    wanted = dysample(x.double(), offset.double(), scale_factor=2, groups=1)
+    assert out.dtype is torch.bfloat16
+    torch.testing.assert_close(out.double(), wanted, rtol=2**-8, atol=0)
+
+
 def test_offset_layout_on_linear_ramps():
     """Bilinear interpolation of a*x + b*y is exact, so the output tells which position was sampled."""
     B, G, s, H, W = 2, 2, 3, 4, 7

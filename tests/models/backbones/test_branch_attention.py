@@ -1,9 +1,11 @@
 """Against the stock language model of transformers under one dense mask, written out by its definition."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoModel, LlamaConfig, Qwen2Config
+from transformers import AutoModel, GraniteConfig, LlamaConfig, Qwen2Config
 
 from mmseg_mllm.models.backbones.branch_attention import use_branch_attention
 from mmseg_mllm.models.backbones.sequence_layout import Branch, pack
@@ -17,6 +19,12 @@ SIZES = dict(
     num_attention_heads=4,
     num_key_value_heads=2,
     initializer_range=0.3,
+)
+CONFIGS = dict(
+    qwen2=Qwen2Config,
+    llama=LlamaConfig,
+    # Attention scores are scaled by what the config says, not by the root of the heads' width.
+    granite=partial(GraniteConfig, attention_multiplier=0.7),
 )
 
 
@@ -40,7 +48,7 @@ def dense_mask(lengths, prefix):
 
 def make_model(kind, attention):
     torch.manual_seed(0)
-    config = dict(qwen2=Qwen2Config, llama=LlamaConfig)[kind](**SIZES)
+    config = CONFIGS[kind](**SIZES)
     model = AutoModel.from_config(config, attn_implementation="sdpa").eval()
     if attention == "branches":
         use_branch_attention(model)
@@ -48,13 +56,17 @@ def make_model(kind, attention):
 
 
 def run(model, layout, **kwargs):
-    embeds = model.embed_tokens(layout.input_ids)[None].detach().requires_grad_()
+    embeds = model.embed_tokens(layout.input_ids)[None].detach()
+    # Of each image other ones, though the tokens are the same.
+    generator = torch.Generator().manual_seed(1)
+    embeds[:, layout.image_positions] = torch.randn(*layout.image_positions.shape, 32, generator=generator)
+    embeds.requires_grad_()
     out = model(inputs_embeds=embeds, position_ids=layout.position_ids[None], **kwargs).last_hidden_state
     out.square().sum().backward()
     return out, embeds.grad
 
 
-@pytest.mark.parametrize("kind", ["qwen2", "llama"])
+@pytest.mark.parametrize("kind", [*CONFIGS])
 @pytest.mark.parametrize("branches", [BRANCHES, [[branch(5, 3)]], [[], []]], ids=["ragged", "one", "none"])
 def test_it_is_a_dense_mask(kind, branches):
     layout = pack(prefix=[1, IMAGE, IMAGE, 2], branches=branches, image_token_id=IMAGE)

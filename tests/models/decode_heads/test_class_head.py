@@ -97,6 +97,7 @@ def plain_logits(made, detail, semantic, steps):
         ((6, 8), (3, 4), 1),  # 2
         ((7, 14), (2, 4), 2),  # 3.5
         ((8, 16), (1, 2), 3),  # 8
+        ((4, 16), (2, 2), 2),  # sqrt(2 * 8) = 4
         ((7, 11), (4, 6), 1),  # sides of stride 8 and 16 that do not divide
         ((9, 9), (4, 4), 1),
         ((13, 5), (4, 2), 2),  # sqrt(13 / 4 * 5 / 2) = 2.85 is nearer to 4 than to 2 on a scale of logarithms

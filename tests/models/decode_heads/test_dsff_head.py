@@ -143,6 +143,50 @@ def test_no_expression(training):
     torch.testing.assert_close((head.mask_norm.running_mean, head.mask_norm.running_var), before)
 
 
+@torch.no_grad()
+def test_fewer_keys_are_means_of_the_fused_map():
+    head = small_head(in_channels=[C, C_L], key_reduction=2)
+    detail, semantic = torch.randn(2, C, 5, 6), torch.randn(2, C_L, 3, 3)
+    fused = []
+    head.fusion.register_forward_hook(lambda _, inputs, output: fused.append(output))
+    encoded = head.encode(detail, semantic)
+    keys = torch.stack(
+        [fused[0][..., y : y + 2, x : x + 2].mean((2, 3)) for y in (0, 2, 4) for x in (0, 2, 4)], 1
+    )
+    tokens = fused[0].flatten(2).mT
+    attended = head.decoder.self_attn(tokens, keys, keys)[0]
+    wanted = head.decoder.norm1(tokens + attended).mT.reshape(2, C, 5, 6)
+    torch.testing.assert_close(encoded, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_statistics_of_masks_are_float32_in_mixed_precision(number):
+    """Processes with and without masks exchange them."""
+    head = small_head().train()
+    seen = []
+    head.mask_norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
+    detail, semantic, queries, index = random_features([0, 1, 1])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        head.decode(head.encode(detail, semantic), queries[:number], index[:number])
+    assert seen == [torch.float32]
+
+
+@torch.no_grad()
+def test_masks_start_nearly_empty_and_as_the_features_are():
+    """Fresh weights: where nothing fires the logit is -3, and what fires counts threefold, in its place."""
+    torch.manual_seed(0)
+    head = build(in_channels=[C_V, C_L], channels=C, mask_scale=SCALE)
+    seen = []
+    head.mask_out.register_forward_hook(lambda _, inputs, output: seen.extend([*inputs, output]))
+    detail, semantic, queries, index = random_features([0, 1, 1])
+    logits = head.decode(head.encode(detail, semantic), queries, index)
+    cells, masks = seen
+    torch.testing.assert_close(logits, masks)
+    assert cells.max() > 1
+    torch.testing.assert_close(masks, 3 * cells - 3, rtol=0, atol=0.5)
+    assert (masks > 0).float().mean() < 0.25
+
+
 @pytest.mark.parametrize(
     ("semantic_width", "parameters"), [(896, 27_831_942), (2048, 30_191_238), (4096, 34_385_542)]
 )

@@ -120,6 +120,21 @@ def test_many_vectors_meet_shared_tokens(index, training):
         torch.testing.assert_close(leaf.grad, expected.grad, rtol=1e-7, atol=1e-8)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_vectors_that_nearly_cancel_their_tokens_in_mixed_precision(dtype):
+    """The variance is a small difference of large numbers there, which bfloat16 loses."""
+    exact, block = make_pair()[0].eval(), make_pair()[0].float().eval()
+    vectors, index = torch.randn(4, C), torch.tensor([0, 1, 2, 0])
+    shift = exact.cross_attn(vectors[:, None], vectors[:, None], vectors[:, None])[0]
+    tokens = (0.1 * torch.randn(B, L, C) - shift[:B]).to(dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = block.attend_vectors(tokens, vectors.float(), index)
+    wanted = exact.attend_memory(tokens.double()[index], vectors[:, None])
+    assert (found - wanted).abs().mean() < 0.045
+    assert wanted.abs().mean() > 0.5
+
+
 def test_fewer_keys_in_self_attention():
     block = make_pair()[0].eval()
     tokens, keys = make_inputs(4)

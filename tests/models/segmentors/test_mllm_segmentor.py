@@ -1,7 +1,9 @@
+import random
+
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.tiny_model import make_samples
+from helpers.tiny_model import IMAGE_SIZE, make_samples
 
 from mmseg_mllm.errors import CheckpointError, ConfigError
 
@@ -84,6 +86,44 @@ def test_predict_resizes_probabilities_to_the_original_size(build_segmentor, ima
         first += len(texts)
         assert sample.protocol == "independent, forced"
         assert torch.equal(sample.pred_instances.rejected, sample.pred_instances.scores < 0)
+
+
+def test_even_odds_are_foreground_and_no_rejection(build_segmentor, images):
+    segmentor = build_segmentor()
+    with torch.no_grad():
+        for parameter in segmentor.decode_head.mask_out.parameters():
+            parameter.zero_()
+        rows = segmentor.backbone.model.lm_head.weight
+        seg, rej = segmentor.backbone.answer_token_ids
+        rows[rej] = rows[seg]
+    samples = make_samples([["dog", "cat"]])
+    samples[0].set_metainfo(dict(ori_shape=(IMAGE_SIZE, IMAGE_SIZE)))
+    found = segmentor(images[:1], samples, mode="predict")[0].pred_instances
+    assert found.probabilities.unique().tolist() == [0.5]
+    assert found.masks.all()
+    assert found.scores.tolist() == [0, 0]
+    assert not found.rejected.any()
+
+
+def test_probabilities_are_finer_than_bfloat16(build_segmentor, images):
+    """The head's logits may be bfloat16; between 0.5 and 1 that tells 128 probabilities apart."""
+    segmentor = build_segmentor(dtype="bfloat16")
+    samples = make_samples([["dog", "cat"]])
+    samples[0].set_metainfo(dict(ori_shape=(IMAGE_SIZE, IMAGE_SIZE)))
+    logits = segmentor(images[:1], samples, mode="tensor").detach()
+    assert logits.dtype is torch.bfloat16
+    found = segmentor(images[:1], samples, mode="predict")[0].pred_instances.probabilities
+    torch.testing.assert_close(found, 1 / (1 + (-logits[:, 0].float()).exp()), rtol=0, atol=1e-5)
+
+
+def test_training_draws_prompts(build_segmentor, images):
+    segmentor = build_segmentor()
+    losses = []
+    for seed in (0, 1, 2, 0):
+        random.seed(seed)
+        losses.append(segmentor(images, make_samples(EXPRESSIONS), mode="loss")["loss_text"].item())
+    assert losses[0] == losses[3]
+    assert len({round(loss, 4) for loss in losses}) == 3
 
 
 def test_score_compares_seg_with_rej_before_the_slot(build_segmentor, images):

@@ -78,6 +78,25 @@ def test_paper_is_two_plain_runs(build_segmentor, images):
     assert 0 < sum(verdicts) < len(verdicts)
 
 
+@torch.no_grad()
+def test_paper_judges_by_the_run_that_holds_the_ground_truth(build_segmentor, images):
+    """With a direction for [REJ] that tells both runs apart at the last expression."""
+    segmentor = build_segmentor(protocol="paper")
+    seg, rej = segmentor.backbone.answer_token_ids
+    style, hidden = prompt_style("mllmseg"), []
+    for targets in (HAS_TARGET[0], [True] * 3):
+        ids = token_ids(segmentor, style.prefix() + "".join(style.branch(EXPRESSIONS[0], has_target=targets)))
+        last = ((ids[0] == seg) | (ids[0] == rej)).nonzero()[-1, 0]
+        hidden.append(plain_forward(segmentor, images[:1], ids)[0][last - 1])
+    apart = hidden[0] - hidden[1]
+    segmentor.backbone.model.lm_head.weight[rej] = 1000 * apart / apart.square().sum()
+    found = [
+        segmentor(images[:1], make_samples(EXPRESSIONS[:1], has_target=targets), mode="predict")[0]
+        for targets in (HAS_TARGET[:1], [[True] * 3])
+    ]
+    assert [sample.pred_instances.rejected[2].item() for sample in found] == [True, False]
+
+
 def test_paper_without_ground_truth_answers_seg(build_segmentor, images):
     segmentor = build_segmentor(protocol="paper")
     unknown = make_samples(EXPRESSIONS, has_target=HAS_TARGET)
