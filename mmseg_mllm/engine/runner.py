@@ -5,10 +5,13 @@ import re
 import sys
 from collections.abc import Callable
 
+import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.dist import get_dist_info
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from mmseg_mllm.compat import (
     drop_upstream_notices,
@@ -18,7 +21,7 @@ from mmseg_mllm.compat import (
 )
 from mmseg_mllm.engine.hooks import ClassCountHook
 from mmseg_mllm.errors import ConfigError, MMSegMLLMError
-from mmseg_mllm.models.checkpoints import readable
+from mmseg_mllm.models.checkpoints import mapped, readable
 
 
 class QuietRunner(Runner):
@@ -31,6 +34,13 @@ class QuietRunner(Runner):
     def register_hooks(self, *args, **kwargs) -> None:
         super().register_hooks(*args, **kwargs)
         self.register_hook(ClassCountHook())
+
+    @staticmethod
+    def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
+        """mmengine's, from memory that GPUs copy from without the CPU, where there are any."""
+        if isinstance(dataloader, dict):
+            dataloader = dict(dict(pin_memory=torch.cuda.is_available()), **dataloader)
+        return Runner.build_dataloader(dataloader, *args, **kwargs)
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
