@@ -1,10 +1,37 @@
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 here = Path(__file__).parent
 version: dict = {}
 exec((here / "mmseg_mllm" / "version.py").read_text(), version)
+
+# Python runs this when it starts, so that ``import mmseg`` works with mmcv-lite before ``import mmseg_mllm``.
+# It is one line for Python's sake, takes a few milliseconds, and whatever fails leaves Python as it was.
+AT_START = """
+try:
+    from importlib.util import find_spec, module_from_spec, spec_from_file_location
+    package = find_spec("mmseg_mllm")
+    spec = spec_from_file_location("_mmcv_lite", package.submodule_search_locations[0] + "/mmcv_lite.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.install()
+except Exception:
+    pass
+"""
+
+
+class BuildWithPth(build_py):
+    """Also puts ``mmseg_mllm.pth`` beside the package, in an editable install too."""
+
+    def run(self) -> None:
+        super().run()
+        editable = getattr(self, "editable_mode", False)
+        folder = Path(self.get_finalized_command("install").install_lib if editable else self.build_lib)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "mmseg_mllm.pth").write_text(f"import sys; exec({AT_START!r}, {{}})\n")
+
 
 setup(
     name="mmseg_mllm",
@@ -14,6 +41,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["mmseg_mllm", "mmseg_mllm.*"]),
+    cmdclass={"build_py": BuildWithPth},
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.11",

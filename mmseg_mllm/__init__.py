@@ -1,15 +1,23 @@
 """Referring segmentation with multimodal LLMs as a plugin of MMSegmentation.
 
 Importing this package registers its datasets, transforms, models, metrics, hooks and visualiser with
-``mmseg.registry``; a config does so with ``custom_imports = dict(imports=['mmseg_mllm'])``.
+``mmseg.registry``; a config does so with ``custom_imports = dict(imports=['mmseg_mllm'])``. It takes
+milliseconds: torch and the parts themselves are imported when a registry is first asked.
 """
 
-from mmseg_mllm.compat import allow_mmengine_checkpoint_classes, import_mmcv_ops_without_binaries
+from importlib import import_module
+from types import ModuleType
 
-import_mmcv_ops_without_binaries()
-allow_mmengine_checkpoint_classes()
+from mmseg_mllm import mmcv_lite, plugin
+from mmseg_mllm.version import __version__
 
-from mmseg_mllm import datasets, engine, evaluation, models, ops, visualization  # noqa: E402
-from mmseg_mllm.version import __version__  # noqa: E402
+__all__ = ["__version__", "apis", "datasets", "engine", "evaluation", "models", "ops", "visualization"]
 
-__all__ = ["__version__", "datasets", "engine", "evaluation", "models", "ops", "visualization"]
+mmcv_lite.install()
+plugin.install()
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")

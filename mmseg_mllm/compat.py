@@ -1,54 +1,19 @@
-"""Every workaround for a release of another package: one function each, why, and when it can go."""
+"""Every workaround for a release of another package: one function each, why, and when it can go.
+
+That for mmcv-lite is in ``mmcv_lite.py``: it must be there before anything is imported.
+"""
 
 import contextlib
-import importlib.util
 import logging
 import pickle
-import sys
-import types
 import warnings
 from collections.abc import Callable, Iterator
-from typing import NoReturn
 
 import numpy as np
 import torch
 import transformers
 from mmengine.config import Config
 from mmengine.logging.history_buffer import HistoryBuffer
-
-
-class _MissingOps(types.ModuleType):
-    """Stand-in for ``mmcv._ext`` whose compiled ops exist by name and refuse to run."""
-
-    def __getattr__(self, name: str):
-        if name.startswith("__"):
-            raise AttributeError(name)
-
-        def refuse(*args, **kwargs) -> NoReturn:
-            raise RuntimeError(
-                f"The compiled op {name!r} of mmcv was called, but mmcv-lite is installed, which has none. "
-                "Install the full mmcv 2.1.0 (see docs/install.md) or choose a model without this op."
-            )
-
-        return refuse
-
-
-def import_mmcv_ops_without_binaries() -> None:
-    """Make ``import mmseg.models`` work with mmcv-lite.
-
-    mmsegmentation 1.2.2 imports ``mmcv.ops`` unguarded, and that needs the compiled ``mmcv._ext``. It is
-    imported here once beside a stand-in, which is taken out again: ``mmengine.utils.dl_utils`` looks for
-    ``mmcv._ext`` to tell full mmcv from lite. Can go when mmsegmentation guards its imports.
-    """
-    if importlib.util.find_spec("mmcv") is None or importlib.util.find_spec("mmcv._ext") is not None:
-        return
-    if "mmcv.ops" in sys.modules:
-        return
-    sys.modules["mmcv._ext"] = _MissingOps("mmcv._ext")
-    try:
-        import mmcv.ops  # noqa: F401
-    finally:
-        del sys.modules["mmcv._ext"]
 
 
 def import_mmpretrain_models() -> None:

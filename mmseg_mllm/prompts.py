@@ -1,5 +1,6 @@
 """What is said to the MLLM: special tokens, chat format, questions and answers. Text only, no tensors."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -26,6 +27,10 @@ SPECIAL_TOKENS = (
     REJ_TOKEN,
 )
 """Added to the tokenizer in this order, as MLLMSeg's released weights expect; existing ones are kept."""
+CONTROL_TOKENS = (*SPECIAL_TOKENS, "<s>", "</s>", "<unk>", "<pad>")
+"""With what is written as <|...|>, tokens that steer the language models in use; tokenizers may have more."""
+_CHAT_CONTROL = re.compile(r"<\|[^|<>\s]+\|>")
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +94,7 @@ class PromptStyle:
         answer = self.test_answer if rng is None else rng.choice(self.answers)
         asked = [clean_expression(e) for e in expressions]
         # Training answers repeat an expression as written, the test's repeat it as asked.
-        repeated = asked if rng is None else [e.strip().rstrip(".") for e in expressions]
+        repeated = asked if rng is None else [e.strip().strip(".") for e in expressions]
         turn = question.format(expressions=", ".join(asked))
         return (
             f"\n{turn}{TURN_END_TOKEN}\n<|im_start|>assistant\n",
@@ -98,16 +103,27 @@ class PromptStyle:
 
 
 def clean_expression(text: str) -> str:
-    """Lower case, without surrounding space, then without closing full stops; '' if no word is left."""
-    cleaned = text.lower().strip().rstrip(".")
+    """Lower case, without surrounding space, then without surrounding full stops; '' if no word is left."""
+    cleaned = text.lower().strip().strip(".")
     return cleaned if any(character.isalnum() for character in cleaned) else ""
 
 
-def expression_problem(text: object) -> str | None:
-    """What keeps a text from being an expression: no words, or a special token in it; None for none."""
+def expression_problem(text: object, *, control_tokens: Sequence[str] = CONTROL_TOKENS) -> str | None:
+    """What keeps a text from being an expression; None for nothing.
+
+    Args:
+        text: What was written.
+        control_tokens: Texts that would become tokens with a meaning of their own.
+
+    Returns:
+        That it has no words, half of a character, or a control token in it.
+    """
     if not isinstance(text, str) or not clean_expression(text):
         return "has no words"
-    found = [token for token in SPECIAL_TOKENS if token.lower() in text.lower()]
+    if not text.isascii() and _HALF_CHARACTER.search(text):
+        return "holds half of a character (a cut-off emoji?)"
+    lower = text.lower()  # as it is asked
+    found = [token for token in control_tokens if token.lower() in lower] or _CHAT_CONTROL.findall(text)
     return f"holds {found[0]}, a token with a meaning of its own" if found else None
 
 

@@ -1,29 +1,16 @@
 import importlib.util
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 import torch
+from helpers.fresh import run_fresh
 
 import mmseg_mllm  # noqa: F401
 
 
-def run(code: str) -> str:
-    """Output of a fresh interpreter: what counts here happens at the first import."""
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
-
-
 def test_mmseg_models_import_and_mmcv_lite_stays_lite():
-    out = run("""
+    out = run_fresh("""
         import importlib.util
         full = importlib.util.find_spec('mmcv._ext') is not None
         import mmseg_mllm, sys
@@ -44,7 +31,7 @@ def test_a_compiled_op_that_is_called_says_what_is_missing():
 
 
 def test_import_downloads_nothing_and_registers_with_mmseg():
-    out = run("""
+    out = run_fresh("""
         import socket
         def refuse(*args): raise OSError('no network in this test')
         socket.socket.connect = refuse
@@ -79,13 +66,13 @@ def test_mmpretrain_comes_without_its_multimodal_models(tmp_path):
             print(WITH_MULTIMODAL)
         """,
     )
-    assert run(start + "import mmseg_mllm.models.backbones.mmpretrain_backbones") == "False"
+    assert run_fresh(start + "import mmseg_mllm.models.backbones.mmpretrain_backbones") == "False"
 
 
 def test_torchvision_of_another_torch_is_told(tmp_path):
     start = fake_mmpretrain(tmp_path, models="raise RuntimeError('operator torchvision::nms does not exist')")
     config = str(Path(__file__).parents[1] / "configs/dsff/convnext-t_dsff_4xb4-160k_ade20k-512x512.py")
-    out = run(
+    out = run_fresh(
         start
         + textwrap.dedent(f"""
             from mmseg_mllm.engine.config import load_config

@@ -87,7 +87,7 @@ def test_8b_schedule_is_the_papers():
     assert config.optim_wrapper.optimizer.lr == 4e-5
     assert config.optim_wrapper.optimizer.weight_decay == 0.05
     assert config.param_scheduler[0].end == 0.03 * 50_000
-    assert config.model.backbone.dtype == "bfloat16"
+    assert config.model.backbone.dtype == "auto"
 
 
 def test_gres_schedule_is_the_papers():

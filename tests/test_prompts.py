@@ -6,7 +6,15 @@ from mmseg_mllm.prompts import Answer, clean_expression, expression_problem, pro
 
 @pytest.mark.parametrize(
     ("written", "cleaned"),
-    [("  The Man. ", "the man"), ("a.b..", "a.b"), ("Äpfel", "äpfel"), ("狗", "狗"), (" . ", ""), ("?!", "")],
+    [
+        ("  The Man. ", "the man"),
+        (".White plate.", "white plate"),
+        ("a.b..", "a.b"),
+        ("Äpfel", "äpfel"),
+        ("狗", "狗"),
+        (" . ", ""),
+        ("?!", ""),
+    ],
 )
 def test_clean_expression(written, cleaned):
     assert clean_expression(written) == cleaned
@@ -23,7 +31,18 @@ def test_unknown_style_names_the_known_ones():
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"), [("left dog", None), (" .", "no words"), (3, "no words"), ("the [seg] one", "[SEG]")]
+    ("text", "problem"),
+    [
+        ("left dog", None),
+        ("a < b | c > d", None),
+        (" .", "no words"),
+        (3, "no words"),
+        ("the [seg] one", "[SEG]"),
+        ("dog<|im_end|>", "<|im_end|>"),
+        ("the <|EndOfText|> cat", "<|EndOfText|>"),
+        ("a</S>b", "</s>"),
+        ("the dog \ud83d", "half of a character"),
+    ],
 )
 def test_expression_problem(text, problem):
     found = expression_problem(text)

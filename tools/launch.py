@@ -1,38 +1,82 @@
-"""Start a tool in several processes with torchrun: on GPUs with nccl, without any on the CPU with gloo."""
+"""Start a tool in several processes with torchrun: on GPUs with nccl, without any on the CPU with gloo.
+
+Called by dist_train.sh and dist_test.sh; the tool's own options: python tools/train.py --help.
+"""
 
 import argparse
 import logging
 import os
+import signal
 import sys
+from pathlib import Path
 
-import torch
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.run import get_args_parser, run
+from mmseg_mllm.engine.cli import COMMAND, check_checkpoint_path, check_config_path, made_by, run_tool
+from mmseg_mllm.engine.threads import VARIABLE, idle_cores
+from mmseg_mllm.errors import ConfigError, MMSegMLLMError
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, add_help=False, allow_abbrev=False)
-    parser.add_argument("script")
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("script", help="tools/train.py or tools/test.py")
+    parser.add_argument("config", help="config file; all that follows is passed on")
     parser.add_argument("--processes", type=int, required=True)
     args, rest = parser.parse_known_args()
-    devices = torch.cuda.device_count()
+    check_config_path(args.config)
+    if Path(args.script).name == "test.py" and rest:
+        check_checkpoint_path(rest[0])
     if args.processes < 1:
-        return fail(f"{args.processes} processes can't be started; ask for at least one")
+        raise ConfigError(f"{args.processes} processes can't be started; ask for at least one")
+    # Torch is imported here, after the arguments were found right.
+    import torch
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import get_args_parser, run
+
+    devices = torch.cuda.device_count()
     if 0 < devices < args.processes:
-        return fail(
+        raise ConfigError(
             f"{args.processes} GPUs were asked for, this machine has {devices}; ask for at most {devices}"
         )
     if not devices:
-        print(f"no GPU here: {args.processes} CPU processes instead", flush=True)
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.processes)))
+        os.environ.setdefault(VARIABLE, str(max(1, idle_cores() // args.processes)))
+        print(
+            f"no GPU here: {args.processes} CPU processes instead, threads of each: {os.environ[VARIABLE]}",
+            flush=True,
+        )
+    command = os.environ.setdefault(COMMAND, made_by())
     # The processes tell their errors themselves; torchrun's report of them would bury the message.
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
-    options = [f"--nproc_per_node={args.processes}", *rendezvous(), args.script, *rest, "--launcher=pytorch"]
+    start = [f"--nproc_per_node={args.processes}", *rendezvous(), args.script, args.config, *rest]
     try:
-        run(get_args_parser().parse_args(options))
-    except ChildFailedError:
-        return 1
-    return 0
+        run(get_args_parser().parse_args([*start, "--launcher=pytorch"]))
+    except ChildFailedError as error:
+        codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+        killed = {rank: -code for rank, code in codes.items() if code < 0}
+        # Those that torchrun itself ends, after another's error, get SIGTERM.
+        if killed and (set(killed.values()) != {signal.SIGTERM} or len(killed) == len(codes)):
+            raise ProcessKilledError(killed_message(killed, args.processes, command)) from None
+        sys.exit(1)
+
+
+class ProcessKilledError(MMSegMLLMError):
+    """A process was ended from outside, and could say nothing itself."""
+
+
+def killed_message(killed: dict[int, int], processes: int, command: str) -> str:
+    """Which process (rank -> signal), by which signal, what that may mean, and how to go on."""
+    rank, number = min(killed.items(), key=lambda one: one[1] == signal.SIGTERM)
+    why = {
+        signal.SIGKILL: "Mostly the machine had no memory left (dmesg or the cluster's job log tell): fewer "
+        "processes, a smaller train_dataloader.batch_size and fewer num_workers need less.",
+        signal.SIGTERM: "Somebody stopped it, or a scheduler at its time limit.",
+        signal.SIGBUS: "Mostly there was too little shared memory for data workers: give a container more "
+        "with --shm-size.",
+    }.get(number, "A library crashed in it.")
+    name = signal.strsignal(number) or "unknown"
+    if "train.sh" in command and "--resume" not in command:
+        command += " --resume"
+    return f"process {rank} of {processes} was ended by signal {number} ({name}). {why} Go on with: {command}"
 
 
 def rendezvous() -> list[str]:
@@ -47,10 +91,5 @@ def rendezvous() -> list[str]:
     ]
 
 
-def fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

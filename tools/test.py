@@ -1,33 +1,16 @@
 """Test a model: python tools/test.py CONFIG CHECKPOINT [--out PRED.json] [--show-dir DIR]."""
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.dist import is_main_process
 from rich.console import Console
 
-import mmseg_mllm  # noqa: F401
-from mmseg_mllm.engine.cli import parse_tool_args, tool_parser
-from mmseg_mllm.engine.config import load_config, test_datasets
-from mmseg_mllm.engine.runner import build_runner, run_tool
-from mmseg_mllm.engine.semseg import (
-    check_data_roots,
-    class_tables,
-    draw_predictions,
-    is_referring,
-    spread_pictures,
-    tell_classes,
-    use_tta,
-)
-from mmseg_mllm.errors import CheckpointError, ConfigError
-from mmseg_mllm.evaluation import RESMetric
-from mmseg_mllm.evaluation.configured import configured_metrics
+from mmseg_mllm.engine.cli import check_checkpoint_path, made_by, parse_tool_args, run_tool, tool_parser
+from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.evaluation.rejection import REJECTIONS
 from mmseg_mllm.evaluation.report import tables
-from mmseg_mllm.evaluation.res_metric import REJECTIONS
-from mmseg_mllm.models.model_folder import use_model_folder
 from mmseg_mllm.models.segmentors.protocols import PAPER_PROMPT, PROTOCOLS
 
 
@@ -54,18 +37,26 @@ def parse_args() -> argparse.Namespace:
         action="store_true",
         help="control: also score each mask against the target of the image's next object",
     )
-    return parse_tool_args(parser)
+    args = parse_tool_args(parser)
+    check_checkpoint_path(args.checkpoint)
+    return args
 
 
 def main() -> None:
     args = parse_args()
+    # Torch is imported here, after the arguments were found right.
+    from mmengine.dist import is_main_process
+
+    from mmseg_mllm.engine.config import load_config
+    from mmseg_mllm.engine.runner import build_runner
+    from mmseg_mllm.engine.semseg import is_referring, spread_pictures
+    from mmseg_mllm.models.model_folder import use_model_folder
+
     config = load_config(args.config, args.cfg_options)
     if Path(args.checkpoint).is_dir():
         use_model_folder(config.model, args.checkpoint)
-    elif Path(args.checkpoint).is_file():
-        config.load_from = args.checkpoint
     else:
-        raise CheckpointError(f"{args.checkpoint}: no such checkpoint file or model folder")
+        config.load_from = args.checkpoint
     config.launcher = args.launcher
     config.work_dir = args.work_dir or config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
     prepare = prepare_referring if is_referring(config) else prepare_classes
@@ -79,6 +70,9 @@ def main() -> None:
 
 def prepare_referring(config: Config, args: argparse.Namespace) -> None:
     """What the flags ask of a referring model."""
+    from mmseg_mllm.engine.config import test_datasets
+    from mmseg_mllm.evaluation.configured import configured_metrics
+
     if args.tta:
         raise ConfigError("--tta is for ordinary segmentation; a referring model has none")
     if args.protocol:
@@ -91,11 +85,13 @@ def prepare_referring(config: Config, args: argparse.Namespace) -> None:
         *([dict(type="DumpMasks", out_file=args.out)] if args.out else []),
     ]
     pictures = dict(type="ReferringVisualizationHook", out_dir=args.show_dir, num_images=args.show_num)
-    config.custom_hooks = [*config.get("custom_hooks", []), pictures]
+    config.custom_hooks = [*config.get("custom_hooks", []), pictures, dict(type="MergeAdaptersHook")]
 
 
 def prepare_classes(config: Config, args: argparse.Namespace) -> None:
     """What the flags ask of an ordinary segmentor."""
+    from mmseg_mllm.engine.semseg import check_data_roots, draw_predictions, tell_classes, use_tta
+
     for flag in ("out", "split", "protocol", "rejection", "shuffle_expressions"):
         if getattr(args, flag):
             raise ConfigError(
@@ -111,13 +107,15 @@ def prepare_classes(config: Config, args: argparse.Namespace) -> None:
 
 def report(runner, args: argparse.Namespace) -> None:
     """A table for each task, and where the files are."""
+    from mmseg_mllm.engine.semseg import class_tables
+    from mmseg_mllm.evaluation import RESMetric
+
     # A pipe has no width of its own, and a table must not be squeezed into 80 columns.
     console = Console(width=None if sys.stdout.isatty() else 160)
-    command = shlex.join(["python", *sys.argv])
     metric = next((m for m in runner.test_loop.evaluator.metrics if isinstance(m, RESMetric)), None)
     for table in class_tables(runner) if metric is None else tables(metric.rows):
         console.print(table)
-    console.print(f"made by: {command}", highlight=False, soft_wrap=True)
+    console.print(f"made by: {made_by()}", highlight=False, soft_wrap=True)
     if args.shuffle_expressions:
         console.print(
             "cIoU rotated: a control, each mask scored against the target of the image's next object"

@@ -4,11 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-import mmseg_mllm  # noqa: F401
-from mmseg_mllm.engine.cli import parse_tool_args, tool_parser
-from mmseg_mllm.engine.config import fit_effective_batch, load_config
-from mmseg_mllm.engine.runner import build_runner, run_tool
-from mmseg_mllm.engine.semseg import check_data_roots, is_referring, use_amp
+from mmseg_mllm.engine.cli import parse_tool_args, run_tool, tool_parser
 from mmseg_mllm.errors import CheckpointError
 
 
@@ -21,11 +17,19 @@ def parse_args() -> argparse.Namespace:
         help="go on from this checkpoint, or without a value from the last one in the work dir",
     )
     parser.add_argument("--amp", action="store_true", help="compute in bfloat16, train in float32")
-    return parse_tool_args(parser)
+    args = parse_tool_args(parser)
+    if args.resume not in (None, "auto") and not Path(args.resume).is_file():
+        raise CheckpointError(f"{args.resume}: no such checkpoint to resume from")
+    return args
 
 
 def main() -> None:
     args = parse_args()
+    # Torch is imported here, after the arguments were found right.
+    from mmseg_mllm.engine.config import fit_effective_batch, load_config
+    from mmseg_mllm.engine.runner import build_runner
+    from mmseg_mllm.engine.semseg import check_data_roots, is_referring, use_amp
+
     config = load_config(args.config, args.cfg_options)
     config.launcher = args.launcher
     config.work_dir = args.work_dir or config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
@@ -38,8 +42,6 @@ def main() -> None:
     if args.resume is not None:
         config.resume = True
         if args.resume != "auto":
-            if not Path(args.resume).is_file():
-                raise CheckpointError(f"{args.resume}: no such checkpoint to resume from")
             config.load_from = args.resume
     processes = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", 1)))
     fit_effective_batch(config, processes=1 if args.launcher == "none" else processes)

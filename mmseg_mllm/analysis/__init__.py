@@ -1,3 +1,8 @@
-from mmseg_mllm.analysis.complexity import build_on_meta, count_flops, count_parameters
+from mmseg_mllm.lazy import lazy_names
 
-__all__ = ["build_on_meta", "count_flops", "count_parameters"]
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    build_on_meta="complexity",
+    count_flops="complexity",
+    count_parameters="complexity",
+)

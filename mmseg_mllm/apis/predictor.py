@@ -36,7 +36,9 @@ class Segmentation:
         expression: As asked.
         mask: (H, W) bool at the image's own size.
         box: x1, y1, x2, y2 in pixels around the mask, maxima inclusive; zeros for an empty one.
-        score: log p([SEG]) - log p([REJ]); below 0 the model holds that there is no such thing.
+        score: log p([SEG]) - log p([REJ]), any float: above 0 the model holds that there is such a thing,
+            below 0 that there is not. It says nothing of how good the mask is, and tells something only of a
+            model that was trained with expressions without a target.
         probability: (H, W) float32 in [0, 1]; None where it was not asked for.
     """
 
@@ -148,8 +150,9 @@ class RESPredictor:
             ConfigError: no such image is held, or an expression has no words or holds a special token.
         """
         expressions = [expressions] if isinstance(expressions, str) else list(expressions)
+        tokens = self.model.backbone.tokenizer.control_tokens
         for expression in expressions:
-            problem = expression_problem(expression)
+            problem = expression_problem(expression, control_tokens=tokens)
             if problem:
                 raise ConfigError(f"this expression {problem}: {expression!r}")
         with self._lock:

@@ -32,10 +32,13 @@ def restore_mllmseg(source: Path, target: Path) -> Conversion:
         ConfigError: the target exists, or can't be written.
     """
     where, original = str(source), source / ORIGINAL_DIR
-    if not (source / DECODE_HEAD_FILE).is_file() or not original.is_dir():
+    if not (source / DECODE_HEAD_FILE).is_file():
+        raise CheckpointError(f"{source}: not a model folder (no {DECODE_HEAD_FILE})")
+    if not original.is_dir():
         raise CheckpointError(
-            f"{source}: not a model folder of a converted checkpoint (no {DECODE_HEAD_FILE} or no "
-            f"{ORIGINAL_DIR}/)"
+            f"{source}: has no {ORIGINAL_DIR}/, so there is no authors' layout to go back to: the model was "
+            "trained from random weights (as the toy ones) or from a native folder. Only models begun from a "
+            "folder of internvl2hf.py or mllmseg2mmseg.py have one"
         )
     base = TensorFiles.of_folder(source)
     head = TensorFiles(files=[source / DECODE_HEAD_FILE])

@@ -1,25 +1,15 @@
-from mmseg_mllm.datasets.grefcoco import GRefCOCODataset
-from mmseg_mllm.datasets.json_dataset import ReferringJSONDataset
-from mmseg_mllm.datasets.refcoco import RefCOCODataset
-from mmseg_mllm.datasets.samplers import UniformDatasetSampler
-from mmseg_mllm.datasets.transforms import (
-    LoadReferringMasks,
-    LoadRGBImage,
-    PackReferringInputs,
-    RandomJPEGQuality,
-    ResizeToInput,
-    SampleExpressions,
-)
+from mmseg_mllm.lazy import lazy_names
 
-__all__ = [
-    "GRefCOCODataset",
-    "LoadRGBImage",
-    "LoadReferringMasks",
-    "PackReferringInputs",
-    "RandomJPEGQuality",
-    "RefCOCODataset",
-    "ReferringJSONDataset",
-    "ResizeToInput",
-    "SampleExpressions",
-    "UniformDatasetSampler",
-]
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    GRefCOCODataset="grefcoco",
+    LoadRGBImage="transforms.loading",
+    LoadReferringMasks="transforms.loading",
+    PackReferringInputs="transforms.formatting",
+    RandomJPEGQuality="transforms.processing",
+    RefCOCODataset="refcoco",
+    ReferringJSONDataset="json_dataset",
+    ResizeToInput="transforms.processing",
+    SampleExpressions="transforms.processing",
+    UniformDatasetSampler="samplers",
+)

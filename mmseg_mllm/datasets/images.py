@@ -9,6 +9,7 @@ from PIL import Image
 
 from mmseg_mllm.datasets.limits import MAX_IMAGE_BYTES, MAX_PIXELS, check_limit
 from mmseg_mllm.errors import DataError
+from mmseg_mllm.lfs import refuse_lfs_pointer
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
 """Pillow knows more; for some of them it starts other programs."""
@@ -45,6 +46,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         raise DataError(
             f"{path}: the image is missing; check data_prefix in the config and that all images were unpacked"
         )
+    refuse_lfs_pointer(path, DataError)
     try:
         check_limit(f"{path}: the image has", path.stat().st_size, MAX_IMAGE_BYTES, unit="bytes")
         with Image.open(path, formats=FORMATS) as image:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmseg_mllm.datasets.limits import MAX_JSON_BYTES, MAX_JSON_MEMORY, check_limit
 from mmseg_mllm.errors import DataError
+from mmseg_mllm.lfs import refuse_lfs_pointer
 
 # What json makes of a file, counted before it does: bytes of an object for each character that begins one.
 _COSTS = {",": 40, '"': 12, "[": 72, "{": 200}
@@ -24,6 +25,7 @@ def read_json(path: str | Path, *, object_hook: Callable[[dict], Any] | None = N
         DataError: not JSON, or above the bounds.
     """
     path = Path(path)
+    refuse_lfs_pointer(path, DataError)
     check_limit(f"{path}: the file has", path.stat().st_size, MAX_JSON_BYTES, unit="bytes")
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark

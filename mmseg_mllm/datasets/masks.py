@@ -16,6 +16,29 @@ MAX_RUN_BITS = 40
 """Of a run in COCO's code; without a bound, a long file of one never-ending run takes for ever."""
 
 
+def shape_fault(segmentation: list | dict | None) -> str | None:
+    """Why a shape covers no pixel, as far as can be told without drawing it; None if nothing is seen.
+
+    Meant for whole files: it looks at a few numbers of each shape. :func:`mask_box` is certain.
+    """
+    if not isinstance(segmentation, list):
+        return None if segmentation else "is empty"
+    parts = [part for part in segmentation if part]
+    if not parts:
+        return "is empty"
+    if not all(isinstance(part, list) for part in parts):
+        return None
+    if any(isinstance(part[0], list) for part in parts) or (
+        len(parts) > 2 and all(len(p) == 2 for p in parts)
+    ):
+        return "is made of points; a polygon is one flat list [x, y, x, y, ...]"
+    if all(len(part) < MIN_POLYGON_NUMBERS for part in parts):
+        return "has no polygon of three points or more (the corners of a box are no polygon)"
+    if all(isinstance(n, Real) and 0 <= n <= 1 for part in parts for n in part):
+        return "has coordinates between 0 and 1, where pixels are meant"
+    return None
+
+
 def union_mask(
     segmentations: Mapping[int, list | dict | None], *, height: int, width: int, where: str = ""
 ) -> np.ndarray:
@@ -40,10 +63,16 @@ def union_mask(
     return coco_mask.decode(coco_mask.merge(rles)).view(bool) if rles else np.zeros((height, width), bool)
 
 
-def mask_area(segmentation: list | dict | None, *, height: int, width: int, where: str = "") -> int:
-    """Pixels that an annotation's segmentation covers; see :func:`union_mask`."""
+def mask_box(
+    segmentation: list | dict | None, *, height: int, width: int, where: str = ""
+) -> list[float] | None:
+    """Box (x, y, width, height) in pixels around an annotation's mask, None if it covers no pixel.
+
+    Arguments and errors are those of :func:`union_mask`.
+    """
     rles = _rles(segmentation, height=height, width=width, place=where)
-    return int(coco_mask.area(coco_mask.merge(rles))) if rles else 0
+    merged = coco_mask.merge(rles) if rles else None
+    return coco_mask.toBbox(merged).tolist() if merged and coco_mask.area(merged) else None
 
 
 def _rles(segmentation: list | dict | None, *, height: int, width: int, place: str) -> list[dict]:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from mmseg_mllm.datasets.limits import MAX_PICKLE_BYTES, MAX_PICKLE_OBJECTS, check_limit
 from mmseg_mllm.errors import DataError
+from mmseg_mllm.lfs import refuse_lfs_pointer
 
 
 def read_plain_pickle(path: str | Path) -> Any:
@@ -26,6 +27,7 @@ def read_plain_pickle(path: str | Path) -> Any:
             and numbers.
     """
     path = Path(path)
+    refuse_lfs_pointer(path, DataError)
     check_limit(f"{path}: the pickle has", path.stat().st_size, MAX_PICKLE_BYTES, unit="bytes")
     try:
         return _Machine(path.read_bytes()).run()

@@ -7,6 +7,7 @@ from typing import ClassVar
 from mmengine.dataset import BaseDataset
 from mmseg.registry import DATASETS
 
+from mmseg_mllm.datasets.masks import shape_fault
 from mmseg_mllm.datasets.refer import ReferFiles, annotation_ids, load_refer
 from mmseg_mllm.errors import DataError
 from mmseg_mllm.prompts import expression_problem
@@ -33,12 +34,13 @@ class RefCOCODataset(BaseDataset):
     ``text`` (str), ``sent_id``, ``ref_id`` and ``ann_ids`` (tuple, empty for no target).
 
     Raises:
-        DataError: a file is missing or broken, a split does not exist, an id points nowhere, or an
-            expression has no words or holds a special token.
+        DataError: a file is missing or broken, a split does not exist, an id points nowhere, a shape is seen
+            to cover no pixel, or an expression has no words or holds a control token.
     """
 
     METAINFO: ClassVar[dict] = dict(task="referring")
     may_lack_target = False
+    may_cover_nothing = False
 
     def __init__(
         self,
@@ -127,6 +129,7 @@ class RefCOCODataset(BaseDataset):
             split=split,
             annotations={},
             expressions=[],
+            **(dict(may_cover_nothing=True) if self.may_cover_nothing else {}),
         )
 
     def _checked_ids(self, files: ReferFiles, ref: dict) -> tuple[int, ...]:
@@ -144,6 +147,13 @@ class RefCOCODataset(BaseDataset):
                     f"{self.split_file}: ref {ref['ref_id']} is about image {ref['image_id']}, but its "
                     f"annotation {i} in {self.ann_file} is of image {image_id}; the two files don't belong "
                     "together"
+                )
+            shape = files.annotations[i]["segmentation"]
+            fault = None if self.may_cover_nothing else shape_fault(shape)
+            if fault:
+                raise DataError(
+                    f"{self.ann_file}: the segmentation of annotation {i} (image {image_id}) {fault}; as it "
+                    "stands it covers no pixel. Mend it, or remove the annotation and its expressions"
                 )
         if not ids and not self.may_lack_target:
             raise DataError(

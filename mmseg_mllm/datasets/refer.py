@@ -1,6 +1,7 @@
 """Reading the REFER layout: ``instances.json`` beside ``refs(*).p`` or ``grefs(*).json``."""
 
 import re
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,11 +39,12 @@ class ReferFiles:
 
 
 def load_refs(path: str | Path) -> list[dict]:
-    """Read ``refs(*).p`` (pickle) or ``grefs(*).json``.
+    """Read ``refs(*).p`` or ``grefs(*).p`` (pickle), or ``grefs(*).json``.
 
     Returns:
         List of dicts with ``ref_id``, ``ann_id`` (id, or list of ids), ``image_id``, ``split`` and
-        ``sentences`` (list of dicts with ``sent`` and ``sent_id``). Ids are whole numbers or short strings.
+        ``sentences`` (list of dicts with ``sent`` and ``sent_id``; see :func:`with_sentences`). Ids are whole
+        numbers or short strings.
 
     Raises:
         DataError: the file is missing, broken, above the bounds (see ``limits``), not a list of refs, or a
@@ -77,8 +79,8 @@ def load_instances(
         Image dicts and annotation dicts, each by id.
 
     Raises:
-        DataError: the file is missing, broken, above the bounds (see ``limits``), or not a COCO annotation
-            file.
+        DataError: the file is missing, broken, above the bounds (see ``limits``), not a COCO annotation
+            file, or has an id twice.
     """
     path = _existing(path)
 
@@ -94,11 +96,11 @@ def load_instances(
         raise DataError(f"{path}: {error}; download it again") from None
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: not a COCO annotation file ({error!r:.100}); download it again") from None
-    return {image["id"]: image for image in images}, {annotation["id"]: annotation for annotation in kept}
+    return _by_id(images, "image", path), _by_id(kept, "annotation", path)
 
 
 def load_refer(*, ann_file: str | Path, split_file: str | Path) -> ReferFiles:
-    """Read both files of a REFER dataset; of the annotations, those that the refs name.
+    """Read both files of a REFER dataset: refs that ask for something, and the annotations that they name.
 
     Args:
         ann_file: ``instances.json``.
@@ -107,10 +109,16 @@ def load_refer(*, ann_file: str | Path, split_file: str | Path) -> ReferFiles:
     Raises:
         DataError: see :func:`load_refs` and :func:`load_instances`.
     """
-    refs = [part for ref in load_refs(split_file) for part in split_parts(ref)]
+    refs = [part for ref in with_sentences(load_refs(split_file)) for part in split_parts(ref)]
     ids = {i for ref in refs for i in annotation_ids(ref)}
     images, annotations = load_instances(ann_file, annotation_ids=ids)
     return ReferFiles(images=images, annotations=annotations, refs=refs)
+
+
+def with_sentences(refs: list[dict]) -> list[dict]:
+    """The refs that ask for something. The published gRefCOCO has some without, to be skipped by its authors'
+    word (github.com/henghuiding/gRefCOCO, issues 3 and 8); ``checks`` counts them."""
+    return [ref for ref in refs if ref["sentences"]]
 
 
 def annotation_ids(ref: dict) -> tuple[int, ...]:
@@ -124,10 +132,23 @@ def split_parts(ref: dict) -> list[dict]:
     return [dict(ref, split=f"test{letter}") for letter in shared[1]] if shared else [ref]
 
 
+def _by_id(records: list[dict], kind: str, path: Path) -> dict[int, dict]:
+    found = {record["id"]: record for record in records}
+    if len(found) < len(records):
+        twice, _ = Counter(record["id"] for record in records).most_common(1)[0]
+        raise DataError(f"{path}: {kind} {twice} is there twice; give every {kind} an id of its own")
+    return found
+
+
 def _existing(path: str | Path) -> Path:
     path = Path(path)
-    if not path.is_file():
-        raise DataError(
-            f"{path}: no such file; see docs/datasets.md for what to download and where to put it"
-        )
-    return path
+    if path.is_file():
+        return path
+    # gRefCOCO goes round as grefs(unc).json and as grefs(unc).p.
+    others = [other.name for other in (path.with_suffix(".p"), path.with_suffix(".json")) if other.is_file()]
+    advice = (
+        f"there is {others[0]}: name it in the config (split_file)"
+        if others
+        else "see docs/datasets.md for what to download and where to put it"
+    )
+    raise DataError(f"{path}: no such file; {advice}")

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmseg_mllm.conversion.new_folder import new_folder
-from mmseg_mllm.datasets.refer import NO_TARGET, ReferFiles, load_refs
+from mmseg_mllm.datasets.masks import mask_box
+from mmseg_mllm.datasets.refer import (
+    NO_TARGET,
+    ReferFiles,
+    annotation_ids,
+    load_refer,
+    load_refs,
+    with_sentences,
+)
 from mmseg_mllm.datasets.referring_json import parse_referring_json, read_existing_json
 from mmseg_mllm.errors import DataError
 
@@ -15,11 +23,12 @@ SINGLE_TARGET_FILE = "refs(custom).p"
 ANY_TARGETS_FILE = "grefs(custom).json"
 
 
-def refer_to_json(*, folder: str | Path, refs: str, out: str | Path) -> ReferFiles:
+def refer_to_json(*, folder: str | Path, refs: str, out: str | Path) -> tuple[ReferFiles, list[str]]:
     """Write a REFER dataset as one JSON file that :class:`ReferringJSONDataset` reads as the same samples.
 
-    Every ref becomes a group. All that ``instances.json`` holds is kept; of the sentences, ``sent`` and
-    ``sent_id`` are (``raw`` and ``tokens`` are not).
+    Every ref with sentences becomes a group. All that ``instances.json`` holds is kept; of the sentences,
+    ``sent`` and ``sent_id`` are (``raw`` and ``tokens`` are not). Targets of gRefCOCO that cover no pixel are
+    left out of their groups: this format has none.
 
     Args:
         folder: Holds ``instances.json`` and the refs file.
@@ -27,24 +36,28 @@ def refer_to_json(*, folder: str | Path, refs: str, out: str | Path) -> ReferFil
         out: File to make.
 
     Returns:
-        What was written.
+        What was written, and lines that say what was left out.
 
     Raises:
         DataError: a source is missing, broken or contradicts the other, or ``out`` is there already or can't
             be written.
     """
     with _new_file(Path(out)) as scratch:
-        content = read_existing_json(Path(folder, "instances.json"))
-        own = load_refs(Path(folder, refs))
+        ann_file, split_file = Path(folder, "instances.json"), Path(folder, refs)
+        content = read_existing_json(ann_file)
+        own = load_refs(split_file)
+        asking = with_sentences(own)
         if not isinstance(content, dict):
-            raise DataError(
-                f"{Path(folder, 'instances.json')}: not a COCO annotation file; download it again"
-            )
-        content = {**content, "groups": [_group(ref) for ref in own]}
-        files = parse_referring_json(content, path=Path(folder, refs))
+            raise DataError(f"{ann_file}: not a COCO annotation file; download it again")
+        nothing = (
+            _without_pixels(load_refer(ann_file=ann_file, split_file=split_file)) if _is_grefs(refs) else []
+        )
+        content = {**content, "groups": [_group(ref, without=nothing) for ref in asking]}
+        files = parse_referring_json(content, path=split_file)
         _move_splits_to_images(content)
         scratch.write_text(json.dumps(content), encoding="utf-8")
-    return files
+    left_out = {"refs without sentences": len(own) - len(asking), "targets that cover no pixel": len(nothing)}
+    return files, [f"left out: {number:,} {what}" for what, number in left_out.items() if number]
 
 
 def json_to_refer(*, path: str | Path, folder: str | Path) -> tuple[ReferFiles, str]:
@@ -93,12 +106,30 @@ def summary(files: ReferFiles) -> str:
     )
 
 
-def _group(ref: dict) -> dict:
+def _is_grefs(refs: str) -> bool:
+    return Path(refs).name.startswith("grefs")
+
+
+def _without_pixels(files: ReferFiles) -> list[int]:
+    """Ids of the annotations in use that cover no pixel."""
+    found = []
+    for i in dict.fromkeys(i for ref in files.refs for i in annotation_ids(ref)):
+        annotation = files.annotations.get(i)
+        image = files.images.get(annotation.get("image_id")) if annotation else None
+        # What is missing is told by the check of the whole.
+        if image and not mask_box(
+            annotation["segmentation"], height=image["height"], width=image["width"], where=f"annotation {i}"
+        ):
+            found.append(i)
+    return found
+
+
+def _group(ref: dict, *, without: list[int]) -> dict:
     ids = ref["ann_id"] if isinstance(ref["ann_id"], list) else [ref["ann_id"]]
     return dict(
         id=ref["ref_id"],
         image_id=ref["image_id"],
-        ann_ids=[i for i in ids if i != NO_TARGET],
+        ann_ids=[i for i in ids if i != NO_TARGET and i not in without],
         split=ref["split"],
         expressions=[sentence["sent"] for sentence in ref["sentences"]],
         sent_ids=[sentence["sent_id"] for sentence in ref["sentences"]],

@@ -37,10 +37,10 @@ def _faults(ref: dict) -> Iterator[str]:
         yield "image_id is no id"
     if not _is_id(ref["ref_id"]):
         yield "ref_id is no id"
-    if not _is_name(ref["split"]):
+    if not is_name(ref["split"]):
         yield "split is no name"
-    if not isinstance(sentences, list) or not sentences:
-        yield "sentences is not a list of at least one"
+    if not isinstance(sentences, list):
+        yield "sentences is not a list"
     for sentence in sentences:
         if not isinstance(sentence, dict) or not {"sent", "sent_id"} <= sentence.keys():
             yield "a sentence is not a dict with sent and sent_id"
@@ -67,7 +67,7 @@ def checked_image(image: dict) -> dict:
     image_id, name, *sides = checked.values()
     if not _is_id(image_id):
         raise DataError(f"an image has the id {reprlib.repr(image_id)}")
-    if not _is_name(name):
+    if not is_name(name):
         raise DataError(f"image {image_id} has the file name {reprlib.repr(name)}")
     if not all(type(side) is int and 0 < side <= MAX_ID for side in sides):
         raise DataError(f"image {image_id} has the size (height, width) {reprlib.repr(sides)}")
@@ -116,10 +116,11 @@ def _is_flat(values: list) -> bool:
 
 def _is_id(value: object) -> bool:
     # By type: true is an int for isinstance. RefCLEF's annotation ids are strings.
-    return abs(value) <= MAX_ID if type(value) is int else _is_name(value)
+    return abs(value) <= MAX_ID if type(value) is int else is_name(value)
 
 
-def _is_name(value: object) -> bool:
+def is_name(value: object) -> bool:
+    """Whether it is a text of bounded length that can be printed and stored."""
     return type(value) is str and 0 < len(value) <= MAX_NAME and _is_whole(value)
 
 

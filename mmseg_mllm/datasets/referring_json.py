@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from mmseg_mllm.datasets.json_file import read_json
+from mmseg_mllm.datasets.limits import MAX_TEXT, check_limit
+from mmseg_mllm.datasets.masks import shape_fault
 from mmseg_mllm.datasets.refer import ReferFiles
+from mmseg_mllm.datasets.refer_records import is_name
 from mmseg_mllm.errors import DataError
 from mmseg_mllm.prompts import expression_problem
 
@@ -45,8 +48,9 @@ def parse_referring_json(content: Any, *, path: str | Path) -> ReferFiles:
 
     Raises:
         DataError: a field is missing or of another kind, an id occurs twice or points nowhere, a target is of
-            another image, an expression has no words or holds a special token, there are no expressions, or
-            only some have a split.
+            another image, a shape is seen to cover no pixel, an expression can't be asked (see
+            ``prompts.expression_problem``) or is above the bound, there are no expressions, or only some have
+            a split.
     """
     try:
         images = _by_id(_records(content, "images"), "image", required=IMAGE_FIELDS, optional=("split",))
@@ -67,6 +71,8 @@ def parse_referring_json(content: Any, *, path: str | Path) -> ReferFiles:
             for a in annotations.values()
             if a.get("expressions")
         ]
+        for i in dict.fromkeys(i for _, source in [*sources, *groups] for i in source["ann_ids"]):
+            _check_shape(annotations[i])
         refs = list(_refs([*sources, *groups], images))
         _check_splits(refs, default=Path(path).stem)
     except DataError as error:
@@ -83,10 +89,6 @@ def _is_size(value: Any) -> bool:
     return type(value) is int and value > 0
 
 
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
 def _are_ids(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_id, value))
 
@@ -94,10 +96,10 @@ def _are_ids(value: Any) -> bool:
 FIELDS = {
     "id": (_is_id, "a whole number from 0"),
     "image_id": (_is_id, "a whole number from 0"),
-    "file_name": (_is_name, "a text"),
+    "file_name": (is_name, "a text"),
     "width": (_is_size, "a whole number of pixels"),
     "height": (_is_size, "a whole number of pixels"),
-    "split": (_is_name, "a name"),
+    "split": (is_name, "a name"),
     "segmentation": (lambda value: isinstance(value, list | dict), "a list of polygons, or an RLE"),
     "expressions": (lambda value: isinstance(value, list), "a list of texts"),
     "ann_ids": (_are_ids, "a list of annotation ids, empty for no target"),
@@ -165,6 +167,15 @@ def _check_image(record: dict, place: str, images: dict[int, dict]) -> None:
         raise DataError(f"{place} names image {record['image_id']}, which `images` does not have")
 
 
+def _check_shape(annotation: dict) -> None:
+    fault = shape_fault(annotation["segmentation"])
+    if fault:
+        raise DataError(
+            f"the `segmentation` of annotation {annotation['id']} (image {annotation['image_id']}) {fault}; "
+            "as it stands it covers no pixel. Mend it, or remove the annotation and its expressions"
+        )
+
+
 def _check_targets(group: dict, place: str, annotations: dict[int, dict]) -> None:
     for i in group["ann_ids"]:
         if i not in annotations:
@@ -195,6 +206,7 @@ def _refs(sources: list[tuple[str, dict]], images: dict[int, dict]) -> Iterator[
                     f"{place} (image {source['image_id']}) has an expression that {problem}: {text!r:.60}. "
                     "Remove it or write an expression"
                 )
+            check_limit(f"an expression of {place} has", len(text), MAX_TEXT, unit="characters")
         yield dict(
             ref_id=next(ref_ids) if source.get("id") is None else source["id"],
             ann_id=source["ann_ids"],

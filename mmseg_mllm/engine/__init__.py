@@ -1,3 +1,8 @@
-from mmseg_mllm.engine.hooks import ClassCountHook, ProgressHook, ReferringVisualizationHook
+from mmseg_mllm.lazy import lazy_names
 
-__all__ = ["ClassCountHook", "ProgressHook", "ReferringVisualizationHook"]
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    ClassCountHook="hooks.class_count_hook",
+    ProgressHook="hooks.progress_hook",
+    ReferringVisualizationHook="hooks.referring_visualization_hook",
+)

@@ -1,22 +1,37 @@
-"""What all tools share on the command line."""
+"""What all tools share on the command line. Imports no torch: --help and a wrong path are told at once."""
 
 import argparse
 import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
 
 from mmengine.config import DictAction
+
+from mmseg_mllm.errors import CheckpointError, ConfigError, MMSegMLLMError
+
+COMMAND = "MMSEG_MLLM_COMMAND"
+"""Variable with the command line that started several processes."""
 
 
 def config_parser(description: str) -> argparse.ArgumentParser:
     """Parser of a tool that reads a config."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("config", help="config file")
+    add_cfg_options(parser)
+    return parser
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """The flag that all tools with configs have."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
         action=DictAction,
         help="settings that override the config, as key=value; data_root=DIR moves all datasets",
     )
-    return parser
 
 
 def tool_parser(description: str) -> argparse.ArgumentParser:
@@ -29,7 +44,88 @@ def tool_parser(description: str) -> argparse.ArgumentParser:
 
 
 def parse_tool_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parse, and leave the local rank where mmengine looks for it."""
+    """Parse, check the config's path, and leave the local rank where mmengine looks for it.
+
+    Raises:
+        ConfigError: there is no such config.
+    """
     args = parser.parse_args()
+    check_config_path(args.config)
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     return args
+
+
+def check_config_path(path: str | Path) -> None:
+    """See that a config is there.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f"{path}: no such config file; the configs are in configs/mllmseg/, configs/dsff/")
+
+
+def check_checkpoint_path(path: str | Path) -> None:
+    """See that a checkpoint file or a model folder is there.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    if not Path(path).exists():
+        raise CheckpointError(f"{path}: no such checkpoint file or model folder")
+
+
+def check_source_folder(path: Path) -> None:
+    """See that a folder of weights to convert is there.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    if not path.is_dir():
+        raise CheckpointError(f"{path}: no such folder")
+
+
+def check_out_file(flag: str, path: str | Path | None) -> None:
+    """See, before hours of work, that the file of a flag can be written; None is no file.
+
+    Raises:
+        ConfigError: its folder is not there.
+    """
+    if path is not None and not Path(path).resolve().parent.is_dir():
+        raise ConfigError(f"{flag} {path}: there is no folder {Path(path).parent}")
+
+
+def made_by() -> str:
+    """The command that runs this again, for the foot of a table.
+
+    What starts several processes (``tools/dist_test.sh``) leaves its own command in their environment.
+    """
+    return os.environ.get(COMMAND) or shlex.join(["python", *sys.argv])
+
+
+def run_tool(main: Callable[[], None]) -> None:
+    """Run a tool's main function; an error meant for people ends it with its message and exit code 1."""
+    try:
+        main()
+    except (TypeError, KeyError) as error:
+        from mmseg_mllm.engine.typos import config_mistake
+
+        mistake = config_mistake(error)
+        if mistake is None:
+            raise
+        _end(mistake)
+    except MMSegMLLMError as error:
+        _end(error)
+
+
+def _end(error: MMSegMLLMError) -> NoReturn:
+    rank, world_size = (os.environ.get(name, "0") for name in ("RANK", "WORLD_SIZE"))
+    where = f" (process {rank} of {world_size})" if int(world_size) > 1 else ""
+    print(f"error{where}: {_plain_message(error)}", file=sys.stderr, flush=True)
+    # Other processes may wait in a collective call that this one will never join.
+    sys.exit(1)
+
+
+def _plain_message(error: MMSegMLLMError) -> str:
+    """The message alone, also where a data worker has wrapped it into its traceback."""
+    return str(error).rsplit(f"{type(error).__name__}: ", maxsplit=1)[-1].strip()

@@ -1,10 +1,11 @@
 """Reading a config for the tools, and fitting it to the number of processes."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
+from mmseg_mllm.engine.cli import check_config_path
+from mmseg_mllm.engine.typos import check_keys
 from mmseg_mllm.errors import ConfigError
 
 
@@ -14,27 +15,38 @@ def load_config(path: str, options: dict | None = None) -> Config:
     The option ``data_root`` moves every dataset of the config.
 
     Raises:
-        ConfigError: there is no such file, or a package that it imports is not installed.
+        ConfigError: there is no such file, a module that it imports is not found, or a key is misspelt.
     """
-    if not Path(path).is_file():
-        raise ConfigError(f"{path}: no such config file; the configs are in configs/mllmseg/, configs/dsff/")
+    check_config_path(path)
     try:
         config = Config.fromfile(path)
     except ImportError as error:
-        # mmengine's own message is the search path of Python; the first error says what is missing.
-        first = error
-        while isinstance(cause := first.__cause__ or first.__context__, ImportError):
-            first = cause
-        raise ConfigError(
-            f"{path}: custom_imports: {first}; is the package installed? MMPretrain's backbones need "
-            "mmpretrain and a torchvision that fits torch: pip install 'mmseg_mllm[mmpretrain]'"
-        ) from None
+        raise ConfigError(f"{path}: custom_imports: {_import_problem(error)}") from None
     if options:
         config.merge_from_dict(options)
         if "data_root" in options:
             for dataset in dataset_configs(config):
                 dataset.data_root = options["data_root"]
+    check_keys(config)
     return config
+
+
+def _import_problem(error: ImportError) -> str:
+    """What is missing, and how it gets there."""
+    # mmengine's own message is the search path of Python; the first error says what is missing.
+    first = error
+    while isinstance(cause := first.__cause__ or first.__context__, ImportError):
+        first = cause
+    missing = (getattr(first, "name", None) or "").split(".")[0]
+    if missing in ("mmpretrain", "torchvision") or "torchvision" in str(first):
+        return (
+            f"{first}; MMPretrain's backbones need mmpretrain and a torchvision that fits torch: "
+            "pip install 'mmseg_mllm[mmpretrain]'"
+        )
+    return (
+        f"{first}; a module of your own is found in the folders of PYTHONPATH: start with "
+        f"PYTHONPATH=FOLDER, the one that holds {missing or 'it'}; a package must be installed"
+    )
 
 
 def dataset_configs(config: Config) -> list[ConfigDict]:

@@ -1,16 +1,17 @@
-"""The Runner of the tools, and how their errors end."""
+"""The Runner of the tools."""
 
+import contextlib
 import logging
 import re
-import sys
-from collections.abc import Callable
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import get_dist_info
+from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 from torch.utils.data import DataLoader
 
 from mmseg_mllm.compat import (
@@ -20,7 +21,9 @@ from mmseg_mllm.compat import (
     wrap_for_cpu_processes,
 )
 from mmseg_mllm.engine.hooks import ClassCountHook
-from mmseg_mllm.errors import ConfigError, MMSegMLLMError
+from mmseg_mllm.engine.semseg import is_referring
+from mmseg_mllm.engine.threads import choose_threads
+from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.checkpoints import mapped, readable
 
 
@@ -34,6 +37,15 @@ class QuietRunner(Runner):
     def register_hooks(self, *args, **kwargs) -> None:
         super().register_hooks(*args, **kwargs)
         self.register_hook(ClassCountHook())
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """mmengine's, but a referring model is built where it runs.
+
+        Its weights go from the mapped files to the device; in the host's memory each process would hold
+        another copy of them all.
+        """
+        with torch.device(get_device()) if is_referring(self.cfg) else contextlib.nullcontext():
+            return super().build_model(model)
 
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
@@ -51,7 +63,7 @@ class QuietRunner(Runner):
         return logger
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
-        with readable(filename):
+        with readable(filename), mapped(filename):
             checkpoint = super().load_checkpoint(filename, *args, **kwargs)
         if self._resume:
             self._check_same_stretch(filename, checkpoint)
@@ -73,22 +85,11 @@ def build_runner(config: Config) -> QuietRunner:
     """Build the Runner of a config, also for several processes without GPUs."""
     init_cpu_process_group(config.launcher)
     wrap_for_cpu_processes(config)
+    threads = f", {choose_threads()}" if get_device() == "cpu" else ""
     with quiet_upstream():
-        return QuietRunner.from_cfg(config)
-
-
-def run_tool(main: Callable[[], None]) -> None:
-    """Run a tool's main function; an error meant for people ends it with its message and exit code 1."""
-    try:
-        main()
-    except MMSegMLLMError as error:
-        rank, world_size = get_dist_info()
-        where = f" (process {rank} of {world_size})" if world_size > 1 else ""
-        print(f"error{where}: {_plain_message(error)}", file=sys.stderr, flush=True)
-        # Other processes may wait in a collective call that this one will never join.
-        sys.exit(1)
-
-
-def _plain_message(error: MMSegMLLMError) -> str:
-    """The message alone, also where a data worker has wrapped it into its traceback."""
-    return str(error).rsplit(f"{type(error).__name__}: ", maxsplit=1)[-1].strip()
+        runner = QuietRunner.from_cfg(config)
+    if is_main_process():
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        dtype = getattr(getattr(model, "backbone", None), "dtype", None)
+        print(f"computing on {get_device()}{f' in {dtype}' if dtype else ''}{threads}".replace("torch.", ""))
+    return runner

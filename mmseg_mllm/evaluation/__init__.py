@@ -1,5 +1,8 @@
-from mmseg_mllm.evaluation.class_iou import ClassIoUMetric
-from mmseg_mllm.evaluation.dump_masks import DumpMasks
-from mmseg_mllm.evaluation.res_metric import RESMetric
+from mmseg_mllm.lazy import lazy_names
 
-__all__ = ["ClassIoUMetric", "DumpMasks", "RESMetric"]
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    ClassIoUMetric="class_iou",
+    DumpMasks="dump_masks",
+    RESMetric="res_metric",
+)

@@ -10,11 +10,10 @@ from mmseg.registry import METRICS
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.evaluation.counts import ImageCounts, count_image
 from mmseg_mllm.evaluation.figures import gres_figures, rec_figures, res_figures, rotated_figure
+from mmseg_mllm.evaluation.rejection import REJECTIONS
 from mmseg_mllm.evaluation.report import ResultRow, table_text
 from mmseg_mllm.evaluation.sums import Sums
 from mmseg_mllm.evaluation.tally import Group, Tally, merged
-
-REJECTIONS = ("paper", "strict")
 
 
 @METRICS.register_module()

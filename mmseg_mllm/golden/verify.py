@@ -1,25 +1,12 @@
 """All parts of a reference set."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 
-from mmseg_mllm.errors import ConfigError, DataError, MMSegMLLMError
+from mmseg_mllm.errors import DataError, MMSegMLLMError
+from mmseg_mllm.golden import PARTS, check_arguments
 from mmseg_mllm.golden.checks import Check
-from mmseg_mllm.golden.decoder_part import check_decoder
-from mmseg_mllm.golden.dysample_part import check_dysample
-from mmseg_mllm.golden.metrics_part import check_metrics
-from mmseg_mllm.golden.mllm_part import check_mllm
-from mmseg_mllm.golden.prompts_part import check_prompts
-
-PARTS: dict[str, Callable[[Path], list[Check]]] = {
-    "decoder": check_decoder,
-    "dysample": check_dysample,
-    "qwen2": partial(check_mllm, name="qwen2"),
-    "internlm2": partial(check_mllm, name="internlm2"),
-    "metrics": check_metrics,
-    "prompts": check_prompts,
-}
 
 
 def verify(folder: Path, parts: Sequence[str] = ()) -> Iterator[tuple[str, list[Check]]]:
@@ -36,14 +23,11 @@ def verify(folder: Path, parts: Sequence[str] = ()) -> Iterator[tuple[str, list[
         ConfigError: there is no such part.
         DataError: the set lacks a file or an entry.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
-    for part in parts:
-        if part not in PARTS:
-            raise ConfigError(f"unknown part {part!r}; there are {', '.join(PARTS)}")
+    check_arguments(folder, parts)
     for part in parts or PARTS:
         try:
-            yield part, PARTS[part](folder)
+            check, more = PARTS[part]
+            yield part, resolve_name(f"{__package__}.{check}")(folder, **more)
         except MMSegMLLMError:
             raise
         except Exception as error:  # arrays of any other shape or kind

@@ -1,6 +1,9 @@
-from mmseg_mllm.models.backbones import MLLMBackbone
-from mmseg_mllm.models.decode_heads import DSFFHead
-from mmseg_mllm.models.features import MLLMFeatures
-from mmseg_mllm.models.segmentors import MLLMSegmentor
+from mmseg_mllm.lazy import lazy_names
 
-__all__ = ["DSFFHead", "MLLMBackbone", "MLLMFeatures", "MLLMSegmentor"]
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    DSFFHead="decode_heads.dsff_head",
+    MLLMBackbone="backbones.mllm_backbone",
+    MLLMFeatures="features",
+    MLLMSegmentor="segmentors.mllm_segmentor",
+)

@@ -5,11 +5,13 @@ import pickle
 import re
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from torch import nn
 from torch.utils.serialization import config as serialization
 
 from mmseg_mllm.errors import CheckpointError, MMSegMLLMError
+from mmseg_mllm.lfs import refuse_lfs_pointer
 
 SHOWN = 3
 
@@ -62,6 +64,8 @@ def readable(path: str) -> Iterator[None]:
         CheckpointError: the file is absent, cut off, no checkpoint, or a pickle of more than weights, which
             is not loaded since it could run code.
     """
+    if Path(path).is_file():
+        refuse_lfs_pointer(path, CheckpointError)
     try:
         yield
     except MMSegMLLMError:

@@ -1,3 +1,8 @@
-from .referring_visualizer import ReferringVisualizer, draw_referring, mask_iou
+from mmseg_mllm.lazy import lazy_names
 
-__all__ = ["ReferringVisualizer", "draw_referring", "mask_iou"]
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    ReferringVisualizer="referring_visualizer",
+    draw_referring="referring_visualizer",
+    mask_iou="referring_visualizer",
+)

@@ -396,7 +396,7 @@ def test_a_disk_too_full(tmp_path, monkeypatch):
 
 
 def test_reverse_of_something_else(tmp_path):
-    with pytest.raises(CheckpointError, match="not a model folder of a converted checkpoint"):
+    with pytest.raises(CheckpointError, match="not a model folder"):
         restore_mllmseg(write_original(tmp_path / "src"), tmp_path / "dst")
 
 

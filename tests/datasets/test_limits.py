@@ -10,7 +10,7 @@ from PIL import Image
 from mmseg_mllm.datasets import images, json_file, limits, masks, refer, refer_records
 from mmseg_mllm.datasets.images import image_size, read_rgb
 from mmseg_mllm.datasets.limits import check_limit
-from mmseg_mllm.datasets.masks import mask_area, union_mask
+from mmseg_mllm.datasets.masks import mask_box, union_mask
 from mmseg_mllm.datasets.refer import load_instances, load_refs
 from mmseg_mllm.errors import ConfigError, DataError
 
@@ -115,7 +115,7 @@ def test_pixels_of_a_mask():
 
 def test_polygons(monkeypatch):
     square = [4, 5, 14, 5, 14, 15, 4, 15]
-    assert mask_area([square], height=30, width=40) == 100
+    assert mask_box([square], height=30, width=40)[2:] == [10, 10]
     monkeypatch.setattr(masks, "MAX_OUTLINE", 50)
     assert union_mask({7: [square]}, height=30, width=40).sum() == 100
     with pytest.raises(DataError, match="annotation 7: the outline of its polygons is 80 pixels"):
@@ -128,7 +128,7 @@ def test_polygons(monkeypatch):
 def test_a_run_without_end_ends_soon():
     start = time.monotonic()
     with pytest.raises(DataError, match="its RLE can't be read"):
-        mask_area(dict(size=[30, 40], counts="o" * 3_000_000), height=30, width=40)
+        mask_box(dict(size=[30, 40], counts="o" * 3_000_000), height=30, width=40)
     assert time.monotonic() - start < 2
 
 

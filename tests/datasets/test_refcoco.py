@@ -190,6 +190,54 @@ def test_no_target_is_for_grefcoco_only(refer_root, ann_id):
         dataset_of(refer_root)
 
 
+def test_refs_without_sentences_ask_nothing(refer_root):
+    path = refer_root / "grefcoco" / "grefs(unc).json"
+    refs = json.loads(path.read_text())
+    before = val_samples(refer_root, GRefCOCODataset, "grefcoco", "grefs(unc).json")
+    extra = [dict(refs[0], ref_id=90, sentences=[]), dict(refs[4], ref_id=91, split="val", sentences=[])]
+    path.write_text(json.dumps([extra[0], *refs, extra[1]]))
+    assert val_samples(refer_root, GRefCOCODataset, "grefcoco", "grefs(unc).json") == before
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ([], "is empty"),
+        ([[]], "is empty"),
+        ({}, "is empty"),
+        ([[10, 10, 40, 30]], "three points"),
+        ([[0.15, 0.2, 0.6, 0.2, 0.6, 0.6]], "between 0 and 1"),
+        ([[1, 1], [9, 1], [9, 9]], "made of points"),
+    ],
+)
+def test_a_shape_of_no_pixel(refer_root, shape, reason):
+    for name in ("refcoco", "grefcoco"):
+        path = refer_root / name / "instances.json"
+        content = json.loads(path.read_text())
+        content["annotations"][0]["segmentation"] = shape
+        path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=rf"segmentation of annotation 101 \(image 11\).*{reason}"):
+        val_samples(refer_root, RefCOCODataset, "refcoco", "refs(unc).p")
+    assert val_samples(refer_root, GRefCOCODataset, "grefcoco", "grefs(unc).json")
+
+
+def test_a_name_that_goes_round_in_two_formats(refer_root):
+    with pytest.raises(DataError, match=r"grefs\(unc\)\.p: no such file; there is grefs\(unc\)\.json"):
+        val_samples(refer_root, GRefCOCODataset, "grefcoco", "grefs(unc).p")
+
+
+def val_samples(root, kind, folder, refs):
+    dataset = kind(
+        data_root=str(root),
+        ann_file=f"{folder}/instances.json",
+        split_file=f"{folder}/{refs}",
+        split="val",
+        data_prefix=dict(img_path="images"),
+        serialize_data=False,
+    )
+    return [dataset.get_data_info(i) for i in range(len(dataset))]
+
+
 def test_grefcoco_takes_no_target_one_and_several(refer_root):
     eleven, seven = samples_of(gref_dataset_of(refer_root))
     assert [(e["sent_id"], e["ann_ids"]) for e in eleven["expressions"]] == [

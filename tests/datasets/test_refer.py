@@ -161,7 +161,7 @@ def test_missing_files_are_named(tmp_path, name):
         [REF, REF | dict(ref_id=[1])],
         [REF, REF | dict(image_id=[8])],
         [REF, REF | dict(split=["val"])],
-        [REF, REF | dict(sentences=[])],
+        [REF, REF | dict(sentences={})],
         [REF, REF | dict(sentences="a dog")],
         [REF, REF | dict(sentences=["a dog"])],
         [REF, REF | dict(sentences=[dict(raw="a dog", sent_id=1)])],

@@ -20,7 +20,8 @@ def read(root: Path, name: str) -> dict:
 
 def samples(kind: type, **settings) -> list[dict]:
     dataset = kind(data_prefix=dict(img_path="images"), dataset_name="x", serialize_data=False, **settings)
-    return [dataset.get_data_info(i) for i in range(len(dataset))]
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    return [{key: value for key, value in info.items() if key != "may_cover_nothing"} for info in infos]
 
 
 def check_round_trip(root: Path, folder: str, refs: str, scratch: Path) -> tuple[list[dict], list[dict]]:
@@ -30,8 +31,9 @@ def check_round_trip(root: Path, folder: str, refs: str, scratch: Path) -> tuple
         The refs as they were and as they came back.
     """
     out, back = scratch / "all.json", scratch / "back"
-    written = refer_to_json(folder=root / folder, refs=refs, out=out)
+    written, left_out = refer_to_json(folder=root / folder, refs=refs, out=out)
     json_to_refer(path=out, folder=back)
+    assert not left_out
     assert sorted(path.name for path in scratch.iterdir()) == ["all.json", "back"]
 
     files = load_refer(ann_file=root / folder / "instances.json", split_file=root / folder / refs)
@@ -126,6 +128,21 @@ def test_expressions_of_annotations_become_refs_of_plain_containers(tmp_path):
     ]
     content["annotations"][0].pop("expressions")
     assert read(tmp_path / "new", "mine") == dict(content, categories=[])
+
+
+def test_what_published_grefcoco_has_beside_targets_is_left_out_and_told(refer_root, tmp_path):
+    folder, instances = refer_root / "grefcoco", read(refer_root, "grefcoco")
+    refs = json.loads((folder / "grefs(unc).json").read_text())
+    refs.append(dict(refs[0], ref_id=99, sentences=[]))
+    thin = {102: [], 201: [[5, 5, 5, 5, 5, 5]]}
+    for annotation in instances["annotations"]:
+        annotation["segmentation"] = thin.get(annotation["id"], annotation["segmentation"])
+    (folder / "instances.json").write_text(json.dumps(instances))
+    (folder / "grefs(unc).json").write_text(json.dumps(refs))
+    _, left_out = refer_to_json(folder=folder, refs="grefs(unc).json", out=tmp_path / "out.json")
+    assert left_out == ["left out: 1 refs without sentences", "left out: 2 targets that cover no pixel"]
+    first, *_ = samples(ReferringJSONDataset, ann_file=str(tmp_path / "out.json"), split="val")
+    assert {e["text"]: e["ann_ids"] for e in first["expressions"]}["both people"] == (101,)
 
 
 def test_nothing_is_overwritten(refer_root, tmp_path):

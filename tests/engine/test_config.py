@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 from mmengine.config import Config
 
@@ -63,3 +65,19 @@ def test_data_root_moves_every_dataset():
 def test_config_absent():
     with pytest.raises(ConfigError, match=r"nothing\.py: no such config file"):
         load_config("nothing.py")
+
+
+@pytest.mark.parametrize(
+    ("module", "advice"),
+    [
+        ("my_transforms.shear", "PYTHONPATH=FOLDER, the one that holds my_transforms"),
+        ("mmpretrain.models", "mmpretrain"),
+    ],
+)
+def test_module_of_custom_imports_absent(tmp_path, monkeypatch, module, advice):
+    monkeypatch.setitem(sys.modules, module.split(".")[0], None)
+    (tmp_path / "config.py").write_text(f"custom_imports = dict(imports=[{module!r}])")
+    with pytest.raises(ConfigError) as error:
+        load_config(str(tmp_path / "config.py"))
+    assert advice in str(error.value)
+    assert ("mmpretrain" in str(error.value)) == module.startswith("mmpretrain")

@@ -3,8 +3,8 @@ from types import SimpleNamespace
 import pytest
 from mmengine.config import Config
 
-from mmseg_mllm.engine.runner import QuietRunner, run_tool
-from mmseg_mllm.errors import ConfigError, DataError
+from mmseg_mllm.engine.runner import QuietRunner
+from mmseg_mllm.errors import ConfigError
 
 
 def saved_with(**optim_wrapper):
@@ -28,15 +28,3 @@ def test_a_stretched_schedule_goes_on_only_as_it_began(before, now, fits):
         return
     with pytest.raises(ConfigError, match=r"last\.pth: begun with"):
         QuietRunner._check_same_stretch(runner, "last.pth", saved_with(**before))
-
-
-def test_a_data_workers_error_is_told_without_its_traceback(capsys):
-    def main():
-        raise DataError(
-            "Caught DataError in DataLoader worker process 0.\nTraceback ...\nDataError: x.jpg: missing"
-        )
-
-    with pytest.raises(SystemExit) as exit_info:
-        run_tool(main)
-    assert exit_info.value.code == 1
-    assert capsys.readouterr().err == "error: x.jpg: missing\n"

@@ -8,7 +8,8 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from mmseg_mllm.conversion.random_folder import RandomWeights, original_config, write_random_folder
+from mmseg_mllm.conversion.random_folder import RandomWeights, write_random_folder
+from mmseg_mllm.conversion.random_sizes import original_config
 from mmseg_mllm.prompts import SPECIAL_TOKENS
 
 VISION = dict(

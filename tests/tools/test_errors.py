@@ -1,9 +1,12 @@
 """Each mistake ends with one clear message and a non-zero exit."""
 
 import json
+import os
 import pickle
 import runpy
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -135,7 +138,37 @@ def test_pretrained_absent(fails, options):
 def test_processes_that_cant_be(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["tools/launch.py", "tools/train.py", CONFIG, "--processes", "3"])
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.chdir(ROOT)
     with pytest.raises(SystemExit) as exit_info:
         runpy.run_path(str(ROOT / "tools" / "launch.py"), run_name="__main__")
     assert exit_info.value.code == 1
     assert "3 GPUs were asked for, this machine has 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("ends", "first", "last"),
+    [
+        (
+            f"os.kill(os.getpid(), {int(signal.SIGKILL)})",
+            "error: process 1 of 2 was ended by signal 9 (Killed). Mostly the machine had no memory left",
+            "Go on with: tools/dist_train.sh my.py 2 --resume\n",
+        ),
+        ("sys.exit('error: told')", "error: told", "error: told\n"),
+    ],
+)
+def test_a_process_that_ends(tmp_path, ends, first, last):
+    """The second of two; the first one would wait for it."""
+    script = tmp_path / "train.py"
+    script.write_text(f"import os, sys, time\nif os.environ['RANK'] == '1':\n    {ends}\ntime.sleep(60)\n")
+    result = subprocess.run(
+        [sys.executable, "tools/launch.py", script, CONFIG, "--processes", "2"],
+        cwd=ROOT,
+        env=dict(os.environ, MMSEG_MLLM_COMMAND="tools/dist_train.sh my.py 2"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith(first)
+    assert result.stderr.endswith(last)
+    assert result.stderr.count("\n") == 1

@@ -5,14 +5,10 @@ import json
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
 from rich.console import Console
 
-import mmseg_mllm  # noqa: F401
-from mmseg_mllm.analysis.benchmarks import MODES, as_json, make_setting, notes, run_benchmark, tables
-from mmseg_mllm.engine.config import load_config
-from mmseg_mllm.engine.runner import run_tool
-from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.analysis.benchmarks import MODES
+from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, check_out_file, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,7 +19,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("mode", help=", ".join(MODES))
     parser.add_argument("config", help="config file")
     parser.add_argument("--device", help="cpu or cuda; cuda by default if there is one")
-    parser.add_argument("--dtype", help="float32 or bfloat16; the config's by default")
+    parser.add_argument("--dtype", help="float32, bfloat16 or auto; the config's by default")
     parser.add_argument("--expressions", type=int, default=5, metavar="K", help="per image, 5 by default")
     parser.add_argument("--batch", type=int, default=1, metavar="B", help="images together, 1 by default")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="of each way, 5 by default")
@@ -31,17 +27,19 @@ def parse_args() -> argparse.Namespace:
         "--sentences", metavar="FILE", help="mode sentences: JSON with the sentences of images"
     )
     parser.add_argument("--json", metavar="FILE", help="also write all figures here")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="settings that override the config, as key=value; data_root=DIR moves all datasets",
-    )
-    return parser.parse_args()
+    add_cfg_options(parser)
+    args = parser.parse_args()
+    check_config_path(args.config)
+    check_out_file("--json", args.json)
+    return args
 
 
 def main() -> None:
     args = parse_args()
+    # Torch is imported here, after the arguments were found right.
+    from mmseg_mllm.analysis.benchmarks import as_json, make_setting, notes, run_benchmark, tables
+    from mmseg_mllm.engine.config import load_config
+
     config = load_config(args.config, args.cfg_options)
     setting = make_setting(
         device=args.device,
@@ -52,8 +50,6 @@ def main() -> None:
         config=config,
         sentences=args.sentences,
     )
-    if args.json and not Path(args.json).parent.is_dir():
-        raise ConfigError(f"--json {args.json}: there is no folder {Path(args.json).parent}")
     benchmark, measured = run_benchmark(args.mode, config, setting)
     result = as_json(benchmark, measured, setting, mode=args.mode, config=args.config)
     result["cfg_options"] = args.cfg_options or {}

@@ -4,18 +4,11 @@ import argparse
 import random
 from pathlib import Path
 
-from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-import mmseg_mllm  # noqa: F401
-from mmseg_mllm.engine.cli import config_parser
-from mmseg_mllm.engine.config import load_config
-from mmseg_mllm.engine.hooks.referring_visualization_hook import spread_indices
-from mmseg_mllm.engine.runner import run_tool
-from mmseg_mllm.visualization.sample_page import draw_sample, tile
+from mmseg_mllm.engine.cli import check_config_path, config_parser, run_tool
 
 SHEET_COLUMNS = 3
 SHEET_PANEL = 200
@@ -31,11 +24,21 @@ def parse_args() -> argparse.Namespace:
         "--part", choices=["train", "val", "test"], default="train", help="which dataloader's"
     )
     parser.add_argument("--sheet", action="store_true", help="one contact sheet instead of single pictures")
-    return parser.parse_args()
+    args = parser.parse_args()
+    check_config_path(args.config)
+    return args
 
 
 def main() -> None:
     args = parse_args()
+    # Torch is imported here, after the arguments were found right.
+    from mmengine.registry import init_default_scope
+    from mmseg.registry import DATASETS
+
+    from mmseg_mllm.engine.config import load_config
+    from mmseg_mllm.engine.hooks.referring_visualization_hook import spread_indices
+    from mmseg_mllm.visualization.sample_page import draw_sample, tile
+
     config = load_config(args.config, args.cfg_options)
     init_default_scope("mmseg")
     random.seed(0)  # the pipeline draws expressions

@@ -6,21 +6,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-import mmseg_mllm  # noqa: F401
-from mmseg_mllm.analysis.benchmarks import make_setting
-from mmseg_mllm.analysis.benchmarks.report import device_name
-from mmseg_mllm.analysis.head_costs import HeadCost, compare
-from mmseg_mllm.engine.config import load_config
-from mmseg_mllm.engine.runner import run_tool
-from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, check_out_file, run_tool
+
+if TYPE_CHECKING:
+    from mmseg_mllm.analysis.head_costs import HeadCost
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,17 +35,27 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures here")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw costs against size into this picture")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, help="settings that override all configs, as key=value"
-    )
-    return parser.parse_args()
+    add_cfg_options(parser)
+    args = parser.parse_args()
+    for path in args.configs:
+        check_config_path(path)
+    for flag in ("json", "plot"):
+        check_out_file(f"--{flag}", getattr(args, flag))
+    return args
 
 
 def main() -> None:
     args = parse_args()
-    for path in filter(None, (args.json, args.plot)):
-        if not path.parent.is_dir():
-            raise ConfigError(f"{path}: there is no folder {path.parent}")
+    # Torch is imported here, after the arguments were found right.
+    import torch
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    from mmseg_mllm.analysis.benchmarks import make_setting
+    from mmseg_mllm.analysis.benchmarks.report import device_name
+    from mmseg_mllm.analysis.head_costs import compare
+    from mmseg_mllm.engine.config import load_config
+
     configs = {Path(path).stem: load_config(path, args.cfg_options) for path in args.configs}
     setting = make_setting(
         device=args.device,
@@ -82,7 +87,7 @@ def main() -> None:
         plot(costs, args.plot)
 
 
-def table(costs: Sequence[HeadCost], *, markdown: bool) -> Table:
+def table(costs: "Sequence[HeadCost]", *, markdown: bool) -> Table:
     """A row for each config, head and size."""
     result = Table(box=box.MARKDOWN if markdown else box.HEAVY_HEAD)
     for column in ("config", "head"):
@@ -106,7 +111,7 @@ def table(costs: Sequence[HeadCost], *, markdown: bool) -> Table:
     return result
 
 
-def plot(costs: Sequence[HeadCost], path: Path) -> None:
+def plot(costs: "Sequence[HeadCost]", path: Path) -> None:
     """GFLOPs and time of inference and memory of a training step against the side, a line for each head."""
     from matplotlib.figure import Figure
 

@@ -12,13 +12,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-import mmseg_mllm  # noqa: F401
 from mmseg_mllm.datasets.images import read_rgb
-from mmseg_mllm.engine.runner import run_tool
+from mmseg_mllm.engine.cli import run_tool
 from mmseg_mllm.errors import ConfigError, DataError
 from mmseg_mllm.evaluation.comparison import Pair, most_different, paired, summary
 from mmseg_mllm.evaluation.predictions import PredictionFile, mask_of, read_predictions
-from mmseg_mllm.visualization.comparison import RunMask, draw_comparison
 
 
 def parse_args() -> argparse.Namespace:
@@ -113,6 +111,8 @@ def draw(
 
 def page_of(pair: Pair, runs: Mapping[str, PredictionFile]) -> np.ndarray:
     """The picture of one expression."""
+    from mmseg_mllm.visualization.comparison import RunMask, draw_comparison
+
     if not Path(pair.a.image_path).is_file():
         raise DataError(
             f"{pair.a.image_path}: no such image; run this where tools/test.py ran, with its data"

@@ -4,16 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-import mmseg_mllm  # noqa: F401
-from mmseg_mllm.analysis.training_runs import missing, read_runs, summarise, train_once, write_runs
-from mmseg_mllm.engine.config import load_config
-from mmseg_mllm.engine.runner import run_tool
-from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, check_out_file, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,17 +22,21 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--metric", default="mIoU", help="what is compared, mIoU by default")
     parser.add_argument("--table-only", action="store_true", help="train nothing, show what the file holds")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, help="settings that override all configs, as key=value"
-    )
-    return parser.parse_args()
+    add_cfg_options(parser)
+    args = parser.parse_args()
+    for path in args.configs:
+        check_config_path(path)
+    check_out_file("--json", args.json)
+    return args
 
 
 def main() -> None:
     args = parse_args()
+    # Torch is imported here, after the arguments were found right.
+    from mmseg_mllm.analysis.training_runs import missing, read_runs, summarise, train_once, write_runs
+    from mmseg_mllm.engine.config import load_config
+
     configs = {Path(path).stem: load_config(path, args.cfg_options) for path in args.configs}
-    if not args.json.parent.is_dir():
-        raise ConfigError(f"--json {args.json}: there is no folder {args.json.parent}")
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     runs = read_runs(args.json)
     todo = [] if args.table_only else list(missing(configs, args.seeds, runs))

@@ -1,34 +1,20 @@
 """Figures of saved predictions, without the model: eval_metric.py CONFIG PRED.json [--by category|size]."""
 
 import argparse
-import shlex
 import sys
+from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS, METRICS
 from rich.console import Console
 from rich.progress import track
 
-import mmseg_mllm  # noqa: F401
-from mmseg_mllm.datasets import RefCOCODataset
-from mmseg_mllm.engine.cli import config_parser
-from mmseg_mllm.engine.config import load_config, test_datasets
-from mmseg_mllm.engine.runner import run_tool
-from mmseg_mllm.evaluation.configured import configured_metrics, is_res_metric
-from mmseg_mllm.evaluation.counts import count_image
-from mmseg_mllm.evaluation.groups import (
-    GroupedImage,
-    category_groups,
-    category_names,
-    group_tables,
-    size_groups,
-)
+from mmseg_mllm.engine.cli import check_config_path, config_parser, made_by, run_tool
+from mmseg_mllm.errors import DataError
 from mmseg_mllm.evaluation.predictions import read_predictions
+from mmseg_mllm.evaluation.rejection import REJECTIONS
 from mmseg_mllm.evaluation.report import tables
-from mmseg_mllm.evaluation.res_metric import REJECTIONS
-from mmseg_mllm.evaluation.saved import saved_samples
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,11 +32,30 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--by", choices=["category", "size"], help="also a table per split by the target's category or size"
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    check_config_path(args.config)
+    if not Path(args.predictions).is_file():
+        raise DataError(f"{args.predictions}: no such file; tools/test.py --out writes one")
+    return args
 
 
 def main() -> None:
     args = parse_args()
+    # Torch is imported here, after the arguments were found right.
+    from mmseg.registry import METRICS
+
+    from mmseg_mllm.engine.config import load_config
+    from mmseg_mllm.evaluation.configured import configured_metrics, is_res_metric
+    from mmseg_mllm.evaluation.counts import count_image
+    from mmseg_mllm.evaluation.groups import (
+        GroupedImage,
+        category_groups,
+        category_names,
+        group_tables,
+        size_groups,
+    )
+    from mmseg_mllm.evaluation.saved import saved_samples
+
     MMLogger.get_instance("eval_metric", log_level="WARNING")  # the metric logs tables of its own
     # A pipe has no width of its own, and a table must not be squeezed into 80 columns.
     console = Console(width=None if sys.stdout.isatty() else 160)
@@ -81,12 +86,15 @@ def main() -> None:
     metric.evaluate(total)
     for table in [*tables(metric.rows), *group_tables(grouped, by=args.by, rejection=metric.rejection)]:
         console.print(table)
-    command = shlex.join(["python", *sys.argv])
-    console.print(f"made by: {command}", highlight=False, soft_wrap=True)
+    console.print(f"made by: {made_by()}", highlight=False, soft_wrap=True)
 
 
-def annotations_only(config: Config, *, splits: list[str] | None) -> list[RefCOCODataset]:
+def annotations_only(config: Config, *, splits: list[str] | None) -> list:
     """The test sets of a config, without what they do to an image."""
+    from mmseg.registry import DATASETS
+
+    from mmseg_mllm.engine.config import test_datasets
+
     parts = [dict(part, pipeline=[]) for part in test_datasets(config)]
     return [DATASETS.build(dict(part, split=splits) if splits else part) for part in parts]
 

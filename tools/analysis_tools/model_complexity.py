@@ -8,14 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-import mmseg_mllm  # noqa: F401
-from mmseg_mllm.analysis import build_on_meta, count_flops, count_parameters
-from mmseg_mllm.analysis.benchmarks.report import figure_lines
-from mmseg_mllm.analysis.benchmarks.sentence_file import read_sentences, sentence_flops
-from mmseg_mllm.analysis.complexity import BRANCH_TOKENS, PREFIX_TOKENS
-from mmseg_mllm.engine.cli import config_parser
-from mmseg_mllm.engine.config import load_config
-from mmseg_mllm.engine.runner import run_tool
+from mmseg_mllm.engine.cli import check_config_path, config_parser, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,11 +18,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--sentences", metavar="FILE", help="also count for the expressions of images in a JSON (see docs)"
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    check_config_path(args.config)
+    return args
 
 
 def main() -> None:
     args = parse_args()
+    # Torch is imported here, after the arguments were found right.
+    from mmseg_mllm.analysis.benchmarks.report import figure_lines
+    from mmseg_mllm.analysis.benchmarks.sentence_file import read_sentences, sentence_flops
+    from mmseg_mllm.analysis.complexity import BRANCH_TOKENS, PREFIX_TOKENS
+    from mmseg_mllm.engine.config import load_config
+
     model = load_config(args.config, args.cfg_options).get("model", {})
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     name = Path(args.config).stem
@@ -48,6 +49,8 @@ def main() -> None:
 
 def parameter_table(model: dict, *, name: str) -> Table:
     """Parameters of each part the model has and of the whole, and how many of them are trained."""
+    from mmseg_mllm.analysis import build_on_meta, count_parameters
+
     segmentor = build_on_meta(model)
     counts = count_parameters(segmentor)
     trained = count_parameters(segmentor, trained_only=True)
@@ -61,6 +64,8 @@ def parameter_table(model: dict, *, name: str) -> Table:
 
 def flop_table(model: dict, *, name: str) -> Table:
     """GFLOPs of an image with one expression, and what a further expression adds."""
+    from mmseg_mllm.analysis import build_on_meta, count_flops
+
     segmentor = build_on_meta(model, merged=True)
     one, two = (count_flops(segmentor, expressions=k) for k in (1, 2))
     size = segmentor.backbone.image_size

@@ -3,11 +3,8 @@
 import argparse
 from pathlib import Path
 
-import matplotlib as mpl
-
-from mmseg_mllm.analysis.benchmarks.growth_plot import plot_growth, slopes
 from mmseg_mllm.datasets.json_file import read_json
-from mmseg_mllm.engine.runner import run_tool
+from mmseg_mllm.engine.cli import run_tool
 from mmseg_mllm.errors import ConfigError, DataError
 
 
@@ -26,6 +23,11 @@ def main() -> None:
         raise DataError(f"{args.json}: no such file; benchmark.py growth ... --json {args.json} writes it")
     if not Path(args.out).resolve().parent.is_dir():
         raise ConfigError(f"{args.out}: there is no folder {Path(args.out).parent}")
+    # After the arguments were found right: drawing takes time to import.
+    import matplotlib as mpl
+
+    from mmseg_mllm.analysis.benchmarks.growth_plot import plot_growth, slopes
+
     mpl.use("Agg")
     result = read_json(args.json)
     plot_growth(result, args.out)

@@ -8,10 +8,8 @@ from pathlib import Path
 from mmengine.logging import MMLogger
 from rich.console import Console
 
-import mmseg_mllm  # noqa: F401
-from mmseg_mllm.engine.runner import run_tool
-from mmseg_mllm.golden.checks import checks_table
-from mmseg_mllm.golden.verify import PARTS, verify
+from mmseg_mllm.engine.cli import run_tool
+from mmseg_mllm.golden import PARTS, check_arguments
 
 
 def main() -> None:
@@ -19,6 +17,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="reference set")
     parser.add_argument("--part", nargs="+", default=[], metavar="NAME", help=f"of {', '.join(PARTS)}")
     args = parser.parse_args()
+    check_arguments(args.folder, args.part)
+    # Torch is imported here, after the arguments were found right.
+    from mmseg_mllm.golden.checks import checks_table
+    from mmseg_mllm.golden.verify import verify
+
     MMLogger.get_instance("verify_golden", log_level="WARNING")  # the metric logs tables of its own
     # A pipe has no width of its own, and the table must not be squeezed into 80 columns.
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)

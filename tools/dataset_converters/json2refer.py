@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from mmseg_mllm.datasets.refer_conversion import json_to_refer, summary
-from mmseg_mllm.engine.runner import run_tool
+from mmseg_mllm.engine.cli import run_tool
 
 
 def main() -> None:

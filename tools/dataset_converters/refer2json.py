@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from mmseg_mllm.datasets.refer_conversion import refer_to_json, summary
-from mmseg_mllm.engine.runner import run_tool
+from mmseg_mllm.engine.cli import run_tool
 
 
 def main() -> None:
@@ -18,8 +18,10 @@ def main() -> None:
     parser.add_argument("refs", metavar="REFS", help="name of the refs file, such as 'refs(unc).p'")
     parser.add_argument("out", type=Path, metavar="OUT", help="JSON file to make")
     args = parser.parse_args()
-    files = refer_to_json(folder=args.folder, refs=args.refs, out=args.out)
+    files, left_out = refer_to_json(folder=args.folder, refs=args.refs, out=args.out)
     print(f"{args.out}: {summary(files)}")
+    for line in left_out:
+        print(line)
 
 
 if __name__ == "__main__":

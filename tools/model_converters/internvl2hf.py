@@ -3,9 +3,7 @@
 import argparse
 from pathlib import Path
 
-import mmseg_mllm  # noqa: F401
-from mmseg_mllm.conversion.convert import convert_internvl
-from mmseg_mllm.engine.runner import run_tool
+from mmseg_mllm.engine.cli import check_source_folder, run_tool
 
 
 def main() -> None:
@@ -15,6 +13,10 @@ def main() -> None:
     parser.add_argument("source", type=Path, metavar="SRC", help="folder as downloaded from the hub")
     parser.add_argument("target", type=Path, metavar="DST", help="folder to make")
     args = parser.parse_args()
+    check_source_folder(args.source)
+    # Torch is imported here, after the arguments were found right.
+    from mmseg_mllm.conversion.convert import convert_internvl
+
     print(convert_internvl(args.source, args.target).report(args.target))
     print(f"use it with --cfg-options model.backbone.pretrained={args.target}")
 

@@ -2,11 +2,8 @@
 
 from pathlib import Path
 
-import mmseg_mllm  # noqa: F401
-from mmseg_mllm.conversion.merge import merge_checkpoint
-from mmseg_mllm.engine.cli import config_parser
-from mmseg_mllm.engine.config import load_config
-from mmseg_mllm.engine.runner import run_tool
+from mmseg_mllm.engine.cli import check_config_path, config_parser, run_tool
+from mmseg_mllm.errors import CheckpointError
 
 
 def main() -> None:
@@ -14,6 +11,13 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path, help="checkpoint file")
     parser.add_argument("target", type=Path, metavar="DST", help="folder to make")
     args = parser.parse_args()
+    check_config_path(args.config)
+    if not args.checkpoint.is_file():
+        raise CheckpointError(f"{args.checkpoint}: no such checkpoint")
+    # Torch is imported here, after the arguments were found right.
+    from mmseg_mllm.conversion.merge import merge_checkpoint
+    from mmseg_mllm.engine.config import load_config
+
     config = load_config(args.config, args.cfg_options)
     print(merge_checkpoint(config.model, args.checkpoint, args.target).report(args.target))
 

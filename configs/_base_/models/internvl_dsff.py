@@ -28,7 +28,7 @@ model = dict(
         ),
         lora=dict(r=64, lora_alpha=128, lora_dropout=0.05),
         trainable=["llm_norm"],
-        dtype="bfloat16",
+        dtype="auto",
         gradient_checkpointing=True,
     ),
     decode_head=dict(type="DSFFHead", channels=1024, fusion="dsff"),

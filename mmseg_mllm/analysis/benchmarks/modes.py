@@ -1,21 +1,15 @@
 """Running a mode by its name."""
 
+from pkgutil import resolve_name
+
 import torch
 from mmengine.config import Config
 
-from mmseg_mllm.analysis.benchmarks.compiled_mode import compiled
-from mmseg_mllm.analysis.benchmarks.growth_mode import growth
-from mmseg_mllm.analysis.benchmarks.head_mode import head
+from mmseg_mllm.analysis.benchmarks import MODES
 from mmseg_mllm.analysis.benchmarks.measure import Measurements, measure
-from mmseg_mllm.analysis.benchmarks.model_modes import inference, predictor
-from mmseg_mllm.analysis.benchmarks.pipeline_mode import pipeline
-from mmseg_mllm.analysis.benchmarks.sentences_mode import sentences
-from mmseg_mllm.analysis.benchmarks.training_mode import training
 from mmseg_mllm.analysis.benchmarks.way import Benchmark, Setting
 from mmseg_mllm.errors import ConfigError
-
-_MODES = (inference, predictor, training, head, compiled, growth, sentences, pipeline)
-MODES = {mode.__name__: mode for mode in _MODES}
+from mmseg_mllm.models.backbones.compute_dtype import DTYPES, compute_dtype
 
 
 def run_benchmark(mode: str, config: Config, setting: Setting) -> tuple[Benchmark, Measurements]:
@@ -33,7 +27,7 @@ def run_benchmark(mode: str, config: Config, setting: Setting) -> tuple[Benchmar
     if mode not in MODES:
         raise ConfigError(f"unknown mode {mode!r}; there are {', '.join(MODES)}")
     torch.manual_seed(0)
-    benchmark = MODES[mode](config, setting)
+    benchmark = resolve_name(f"{__package__}.{MODES[mode]}:{mode}")(config, setting)
     return benchmark, measure(benchmark, setting)
 
 
@@ -51,7 +45,7 @@ def make_setting(
 
     Args:
         device: 'cpu' or 'cuda'; None takes 'cuda' if there is one.
-        dtype: 'float32' or 'bfloat16'; None takes the config's.
+        dtype: 'float32', 'bfloat16' or 'auto'; None takes the config's.
         images, expressions, repeats, sentences: As in :class:`Setting`.
         config: Where the dtype is.
 
@@ -62,7 +56,7 @@ def make_setting(
     dtype = dtype or config.get("model", {}).get("backbone", {}).get("dtype", "float32")
     for name, value, known in (
         ("device", device, ("cpu", "cuda")),
-        ("dtype", dtype, ("float32", "bfloat16")),
+        ("dtype", dtype, DTYPES),
     ):
         if value not in known:
             raise ConfigError(f"{name} {value!r}: choose {' or '.join(known)}")
@@ -73,7 +67,7 @@ def make_setting(
             raise ConfigError(f"{name}={value} must be at least 1")
     return Setting(
         device=torch.device(device),
-        dtype=dtype,
+        dtype=str(compute_dtype(dtype, device=device)).removeprefix("torch."),
         images=images,
         expressions=expressions,
         repeats=repeats,

@@ -54,4 +54,6 @@ def find_images(place: Path, names: Sequence[str]) -> Path | None:
 
 
 def _refs_files(folder: Path) -> list[Path]:
-    return sorted([*folder.glob("refs*.p"), *folder.glob("refs*.json"), *folder.glob("grefs*.json")])
+    return sorted(
+        path for kind in ("refs", "grefs") for end in ("p", "json") for path in folder.glob(f"{kind}*.{end}")
+    )

@@ -15,7 +15,7 @@ Track = Callable[[Sequence, str], Iterable]
 
 @dataclass(frozen=True, kw_only=True)
 class RefsFile:
-    """One refs file, without refs where it can't be read."""
+    """One refs file: its refs with sentences, none where it can't be read."""
 
     path: Path
     refs: list[dict]
@@ -59,7 +59,12 @@ def read_folder(path: Path, refs_files: Sequence[Path], track: Track) -> Folder:
                 images, annotations = load_instances(file, annotation_ids=ids)
             else:
                 files.append(RefsFile(path=file, refs=[], problems=Problems()))
-                files[-1].refs.extend(part for ref in load_refs(file) for part in split_parts(ref))
+                for ref in (part for whole in load_refs(file) for part in split_parts(whole)):
+                    if ref["sentences"]:
+                        files[-1].refs.append(ref)
+                    else:
+                        where = f"ref {ref['ref_id']} of image {ref['image_id']}"
+                        files[-1].problems.add(Kind.NO_SENTENCES, ref["split"], where)
         except DataError as error:
             for own in files if file.name == INSTANCES else files[-1:]:
                 own.problems.add(Kind.FILE, "", str(error))

@@ -1,12 +1,11 @@
-from mmseg_mllm.datasets.transforms.formatting import PackReferringInputs
-from mmseg_mllm.datasets.transforms.loading import LoadReferringMasks, LoadRGBImage
-from mmseg_mllm.datasets.transforms.processing import RandomJPEGQuality, ResizeToInput, SampleExpressions
+from mmseg_mllm.lazy import lazy_names
 
-__all__ = [
-    "LoadRGBImage",
-    "LoadReferringMasks",
-    "PackReferringInputs",
-    "RandomJPEGQuality",
-    "ResizeToInput",
-    "SampleExpressions",
-]
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    LoadRGBImage="loading",
+    LoadReferringMasks="loading",
+    PackReferringInputs="formatting",
+    RandomJPEGQuality="processing",
+    ResizeToInput="processing",
+    SampleExpressions="processing",
+)

@@ -47,7 +47,8 @@ class LoadReferringMasks(BaseTransform):
     that the metric sees the original size).
 
     Raises:
-        DataError: a segmentation can't be read, or is of another size than the image.
+        DataError: a segmentation can't be read, is of another size than the image, or covers no pixel where
+            the sample's ``may_cover_nothing`` is not set.
     """
 
     def transform(self, results: dict) -> dict:
@@ -61,6 +62,11 @@ class LoadReferringMasks(BaseTransform):
                 annotations = {i: results["annotations"][i] for i in ids}
                 segmentations = {i: annotation["segmentation"] for i, annotation in annotations.items()}
                 masks[ids] = union_mask(segmentations, height=height, width=width, where=where)
+                if ids and not masks[ids].any() and not results.get("may_cover_nothing"):
+                    raise DataError(
+                        f"{where}: the segmentation of annotation {', '.join(map(str, ids))} covers no "
+                        "pixel; mend it, or remove the annotation and its expressions"
+                    )
                 boxes[ids] = _box_around(annotations, height=height, width=width)
         results["gt_masks"] = np.stack([masks[e["ann_ids"]] for e in results["expressions"]])
         results["gt_bboxes"] = np.stack([boxes[e["ann_ids"]] for e in results["expressions"]])

@@ -1,5 +1,9 @@
-from mmseg_mllm.engine.hooks.class_count_hook import ClassCountHook
-from mmseg_mllm.engine.hooks.progress_hook import ProgressHook
-from mmseg_mllm.engine.hooks.referring_visualization_hook import ReferringVisualizationHook
+from mmseg_mllm.lazy import lazy_names
 
-__all__ = ["ClassCountHook", "ProgressHook", "ReferringVisualizationHook"]
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    ClassCountHook="class_count_hook",
+    MergeAdaptersHook="merge_adapters_hook",
+    ProgressHook="progress_hook",
+    ReferringVisualizationHook="referring_visualization_hook",
+)

@@ -1,4 +1,7 @@
-from mmseg_mllm.models.backbones.mllm_backbone import MLLMBackbone
-from mmseg_mllm.models.backbones.tiny_tokenizer import build_tiny_tokenizer
+from mmseg_mllm.lazy import lazy_names
 
-__all__ = ["MLLMBackbone", "build_tiny_tokenizer"]
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    MLLMBackbone="mllm_backbone",
+    build_tiny_tokenizer="tiny_tokenizer",
+)

@@ -50,7 +50,9 @@ def merge_adapters(model: PreTrainedModel) -> None:
     """
     for name, module in list(model.named_modules()):
         if isinstance(module, TrainableTokensWrapper):
-            merged = module.unload_and_optionally_merge_module(merge=True, safe_merge=False, adapter_names=None)
+            merged = module.unload_and_optionally_merge_module(
+                merge=True, safe_merge=False, adapter_names=None
+            )
         elif isinstance(module, LoraLayer):
             module.merge()
             merged = module.get_base_layer()

@@ -1,6 +1,7 @@
 """Text to token ids: a HuggingFace tokenizer with the special tokens, and branches cut from whole texts."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -9,6 +10,7 @@ from mmseg_mllm.compat import adds_bos
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.sequence_layout import Branch
 from mmseg_mllm.prompts import (
+    CONTROL_TOKENS,
     IMAGE_END_TOKEN,
     IMAGE_TOKEN,
     REJ_TOKEN,
@@ -36,6 +38,13 @@ class ChatTokenizer:
 
     def __len__(self) -> int:
         return len(self.tokenizer)
+
+    @cached_property
+    def control_tokens(self) -> tuple[str, ...]:
+        """Texts that this tokenizer turns into tokens with a meaning of their own, in a fixed order."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        own = [token.content for token in added if token.special]
+        return tuple(dict.fromkeys([*CONTROL_TOKENS, *self.tokenizer.all_special_tokens, *own]))
 
     @classmethod
     def from_pretrained(cls, name_or_path: str) -> "ChatTokenizer":

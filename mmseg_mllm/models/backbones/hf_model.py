@@ -8,6 +8,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedMode
 
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.errors import CheckpointError, ConfigError
+from mmseg_mllm.lfs import refuse_lfs_pointer
 
 COMPARED = ("hidden_size", "num_hidden_layers", "num_attention_heads")
 
@@ -52,10 +53,14 @@ def check_folder(pretrained: str) -> None:
     """Tell a missing folder at once: a name that is no path would be asked for on the hub.
 
     Raises:
-        CheckpointError: ``pretrained`` starts as a path does ('.', '/', '~') and is no folder.
+        CheckpointError: ``pretrained`` starts as a path does ('.', '/', '~') and is no folder, or a file of
+            the folder is a Git LFS pointer.
     """
     if pretrained.startswith((".", "/", "~")) and not Path(pretrained).is_dir():
         raise CheckpointError(f"{pretrained}: no such folder. {_advice(pretrained)}")
+    for path in sorted(Path(pretrained).glob("*.*")):
+        if path.is_file():
+            refuse_lfs_pointer(path, CheckpointError)
 
 
 def _advice(pretrained: str) -> str:

@@ -17,6 +17,7 @@ from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.adapters import inject_lora, merge_adapters, output_rows, set_trainable
 from mmseg_mllm.models.backbones.branch_attention import use_branch_attention
 from mmseg_mllm.models.backbones.chat_tokenizer import ChatTokenizer
+from mmseg_mllm.models.backbones.compute_dtype import compute_dtype
 from mmseg_mllm.models.backbones.hf_model import build_hf_model, check_folder
 from mmseg_mllm.models.backbones.sequence_layout import SequenceLayout, pack
 from mmseg_mllm.models.features import MLLMFeatures, ReadPrefix, VisionFeatures
@@ -38,8 +39,8 @@ class MLLMBackbone(BaseModule):
         lora: Arguments of ``peft.LoraConfig`` for the LLM's linears (``r``, ``lora_alpha``, ...), or None.
             The rows of [SEG] and [REJ] in embedding and LM head are trained with it.
         trainable: Other parts to train; see ``adapters.PARTS``. All else is frozen.
-        dtype: 'float32' or 'bfloat16': of the frozen weights and of the computation, the mask decoder's
-            too. What is trained stays in float32.
+        dtype: 'float32', 'bfloat16', or 'auto': bfloat16 where the device is fast at it. Of the frozen
+            weights and of the computation, the mask decoder's too. What is trained stays in float32.
         gradient_checkpointing: Recompute the LLM's and vision tower's layers in the backward pass.
     """
 
@@ -55,14 +56,12 @@ class MLLMBackbone(BaseModule):
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        if dtype not in ("float32", "bfloat16"):
-            raise ConfigError(f"dtype={dtype!r}: choose 'float32' or 'bfloat16'")
         if torch.get_default_device().type == "meta":
             pretrained = None
         elif pretrained is not None:
             pretrained = os.path.expanduser(pretrained)
             check_folder(pretrained)
-        self.dtype = getattr(torch, dtype)
+        self.dtype = compute_dtype(dtype)
         self.tokenizer = build_tokenizer(tokenizer, pretrained)
         self.model = build_hf_model(
             arch=arch,

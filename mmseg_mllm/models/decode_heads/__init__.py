@@ -1,3 +1,6 @@
-from mmseg_mllm.models.decode_heads.dsff_head import DSFFHead
+from mmseg_mllm.lazy import lazy_names
 
-__all__ = ["DSFFHead"]
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    DSFFHead="dsff_head",
+)

@@ -1,3 +1,6 @@
-from mmseg_mllm.models.segmentors.mllm_segmentor import MLLMSegmentor
+from mmseg_mllm.lazy import lazy_names
 
-__all__ = ["MLLMSegmentor"]
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    MLLMSegmentor="mllm_segmentor",
+)

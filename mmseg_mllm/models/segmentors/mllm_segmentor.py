@@ -14,19 +14,21 @@ from torch import Tensor
 
 from mmseg_mllm.boxes import mask_boxes
 from mmseg_mllm.compat import quiet_upstream
+from mmseg_mllm.errors import DataError
 from mmseg_mllm.models.backbones.detail_backbone import DetailBackbone
 from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout, pack
 from mmseg_mllm.models.checkpoints import check_state_dict
 from mmseg_mllm.models.features import MLLMFeatures, SeenImages, VisionFeatures
+from mmseg_mllm.models.segmentors.mmseg_apis import NotForMMSegAPIs
 from mmseg_mllm.models.segmentors.protocols import PAPER_PROMPT, Protocol, protocol_of
-from mmseg_mllm.prompts import PromptStyle, prompt_style
+from mmseg_mllm.prompts import CONTROL_TOKENS, PromptStyle, expression_problem, prompt_style
 
 MAX_NEW_TOKENS = 128
-"""Where a generated answer ends at the latest: it repeats the expression, and those have up to 50 words."""
+"""How much longer than its question a generated answer gets at most; both hold the expression."""
 
 
 @MODELS.register_module()
-class MLLMSegmentor(BaseSegmentor):
+class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
     """One mask per expression of an image (MLLMSeg, arXiv 2508.04107).
 
     Args:
@@ -219,6 +221,7 @@ class MLLMSegmentor(BaseSegmentor):
             data_samples: B samples with ``expressions``, and for supervision ``ann_ids``.
             supervised: Draw training prompts and compute the loss on the answers.
         """
+        self._check_expressions(data_samples)
         vision = self.see(inputs)
         if self.protocol.generated and not supervised:
             return self._read_own_answers(vision, inputs, data_samples)
@@ -231,6 +234,18 @@ class MLLMSegmentor(BaseSegmentor):
         all_seg = [[True] * len(answers) for answers in has_target]
         again = self.backbone.read(vision, self._layout(inputs, data_samples, all_seg, supervised=False))
         return replace(again, first_queries=features.queries)
+
+    def _check_expressions(self, data_samples: Sequence[SegDataSample]) -> None:
+        """Refuse what this model's tokenizer takes for a control token; datasets know the usual ones."""
+        tokens = self.backbone.tokenizer.control_tokens if self.backbone.tokenizer else CONTROL_TOKENS
+        for sample in data_samples:
+            for text in sample.expressions:
+                problem = expression_problem(text, control_tokens=tokens)
+                if problem:
+                    where = sample.get("img_path") or "an image"
+                    raise DataError(
+                        f"{where}: an expression {problem}: {text!r:.60}. Remove it or write an expression"
+                    )
 
     def _answers(self, sample: SegDataSample, *, supervised: bool) -> list[bool]:
         """Which of a sample's given answers say [SEG]; the others say [REJ]."""
@@ -276,7 +291,7 @@ class MLLMSegmentor(BaseSegmentor):
         written = backbone.generate(
             vision,
             [[prefix_ids + question for question in image] for image in asked],
-            max_new_tokens=MAX_NEW_TOKENS,
+            max_new_tokens=MAX_NEW_TOKENS + max(len(question) for image in asked for question in image),
         )
         branches, rejected = [], []
         for image_questions, image_answers in zip(asked, written, strict=True):

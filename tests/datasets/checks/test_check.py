@@ -139,11 +139,53 @@ def test_masks(root):
     problems, examples = found(root)
     broken = "mask can't be read or is of another size"
     assert {split for what, split in problems if what == broken} == {"val", "testA", "train"}
-    assert problems["mask covers no pixel", "val"] == ("warning", 1)
+    assert problems["mask covers no pixel", "val"] == ("error", 1)
+    assert "annotation 101 (image 11): its segmentation is empty" in examples
     assert problems["polygon with fewer than 3 points", "val"] == ("warning", 1)
     assert (
         "annotation 201 (image 7): its mask has size (height, width) [25, 50], the image [50, 25]" in examples
     )
+
+
+def test_boxes_that_are_not_around_their_masks(root):
+    def change(annotations, _):
+        annotations[101]["bbox"] = [2, 3, 12, 20]  # corners
+        annotations[102]["bbox"] = [0, 20, 5, 5]
+        annotations[201]["bbox"] = [1.5, 0, 3, 50]  # a little off
+        annotations[202]["bbox"] = None
+
+    change_instances(root, change)
+    problems, examples = found(root)
+    what = "box is not the one around its mask"
+    assert {key: value for key, value in problems.items() if key[0] == what} == {
+        (what, "val"): ("warning", 2)
+    }
+    assert "annotation 101 (image 11): bbox [2, 3, 12, 20] is x1, y1, x2, y2" in examples
+    assert "annotation 102 (image 11): bbox [0, 20, 5, 5], its mask's is" in examples
+
+
+def test_what_only_grefcoco_may_have(root):
+    path = root / "grefcoco" / "grefs(unc).json"
+    refs = json.loads(path.read_text())
+    path.unlink()
+    refs.append(dict(refs[2], ref_id=77, sentences=[]))
+    path.with_suffix(".p").write_bytes(pickle.dumps(refs, protocol=2))
+    change_instances(root, lambda a, _: a[101].update(segmentation=[]), folder="grefcoco")
+    problems, examples = found(root, "grefcoco")
+    assert problems["ref without sentences, which is skipped", "val"] == ("warning", 1)
+    assert problems["mask covers no pixel, as some of gRefCOCO", "val"] == ("warning", 1)
+    assert "ref 77 of image 11" in examples
+    (report, _) = check_refer(root)
+    assert report.refs_file == "grefs(unc).p"
+    assert {s.split: s.found.sentences for s in report.splits} == {"val": 5, "train": 1}
+
+
+@pytest.mark.parametrize("records", ["images", "annotations"])
+def test_an_id_twice(root, records):
+    change_instances(root, lambda _, instances: instances[records].append(instances[records][0]))
+    problems, examples = found(root)
+    assert problems["file can't be used", ""] == ("error", 1)
+    assert f"{records[:-1]} {11 if records == 'images' else 101} is there twice" in examples
 
 
 def test_only_masks_in_use_count(root):
@@ -223,6 +265,7 @@ def test_refclef(root):
     def change(annotations, _):
         annotations[101]["id"] = "11_1"
         annotations[101]["segmentation"] = [dict(size=[30, 40], counts=[600, 600])]
+        annotations[101]["bbox"] = [20, 0, 20, 30]
 
     change_instances(root, change)
     (_, report) = check_refer(root)

@@ -101,8 +101,9 @@ def test_image_of_another_size_than_annotated(tmp_path, height, width):
         load(tmp_path / "a.png", height=height, width=width)
 
 
-def targets_of(expressions: list[tuple[int, ...]], annotations: dict, shape: tuple[int, int]) -> dict:
+def targets_of(expressions: list[tuple[int, ...]], annotations: dict, shape: tuple[int, int], **more) -> dict:
     results = dict(
+        **more,
         dataset="refcoco",
         img_id=11,
         ori_shape=shape,
@@ -117,8 +118,8 @@ def masks_of(*arguments) -> np.ndarray:
     return targets_of(*arguments)["gt_masks"]
 
 
-def boxes_of(*arguments) -> list[list[float]]:
-    boxes = targets_of(*arguments)["gt_bboxes"]
+def boxes_of(*arguments, **more) -> list[list[float]]:
+    boxes = targets_of(*arguments, **more)["gt_bboxes"]
     assert boxes.dtype == np.float32
     return boxes.tolist()
 
@@ -202,7 +203,14 @@ def test_a_missing_or_wrong_box_is_taken_from_the_mask(bbox):
 
 def test_an_annotation_of_nothing_does_not_widen_the_box():
     annotations = {5: dict(segmentation=[]), 7: dict(segmentation=SQUARE, bbox=[5, 2, 2, 3])}
-    assert boxes_of([(5,), (5, 7)], annotations, (6, 8)) == [[0, 0, 0, 0], [5, 2, 7, 5]]
+    boxes = boxes_of([(5,), (5, 7)], annotations, (6, 8), may_cover_nothing=True)
+    assert boxes == [[0, 0, 0, 0], [5, 2, 7, 5]]
+
+
+@pytest.mark.parametrize("shape", [[[3, 2, 3, 2, 3, 2]], dict(size=[6, 8], counts=[48])])
+def test_a_target_of_no_pixel_is_an_error(shape):
+    with pytest.raises(DataError, match="refcoco image 11: the segmentation of annotation 5 covers no pixel"):
+        masks_of([(5,)], {5: dict(segmentation=shape)}, (6, 8))
 
 
 def test_an_annotated_box_may_reach_out_of_the_image():

@@ -129,12 +129,16 @@ def test_generate_reads_what_the_model_writes(talkative, images, monkeypatch):
     texts = [["dog", "a large red circle", "zebra", "left man", "cat", "blue"], ["top", "small hat", "bus"]]
     samples = talkative(images, make_samples(texts), mode="predict")
     seg, rej = talkative.backbone.answer_token_ids
+    questions = [[talkative.prompt.branch([text])[0] for text in image] for image in texts]
+    prefix = talkative.prompt.prefix()
+    _, asked_ids = talkative.backbone.questions(prefix, questions, image_size=images.shape[-1])
+    limit = 12 + max(len(ids) for image in asked_ids for ids in image)  # answers repeat the expression
     ends = set()
     for b, sample in enumerate(samples):
         image = images[b : b + 1]
         for k, text in enumerate(texts[b]):
             asked = talkative.prompt.prefix() + talkative.prompt.branch([text])[0]
-            ids, answer = plain_answer(talkative, image, asked, limit=12)
+            ids, answer = plain_answer(talkative, image, asked, limit=limit)
             ends.add(answer[-1] if answer[-1] in (seg, rej) else None)
             assert sample.pred_instances.rejected[k].item() == (answer[-1] != seg)
             mask = sample.pred_instances.masks[k]

@@ -72,6 +72,19 @@ def test_a_folder_that_is_no_model(run_tool, options, tmp_path):
     assert result.stderr.count("\n") == 1
 
 
-def test_random_folders_of_true_size_are_offered(run_tool):
-    result = run_tool("tools/model_converters/make_random_internvl.py", "--help")
-    assert "{1b,2b,4b,8b}" in result.stdout
+def test_a_tiny_random_folder_converts(run_tool, tmp_path):
+    made, converted = tmp_path / "made", tmp_path / "converted"
+    result = run_tool(
+        *("tools/model_converters/make_random_internvl.py", "--size", "tiny", "--mllmseg", "--out", made)
+    )
+    assert result.returncode == 0, result.stderr
+    result = run_tool("tools/model_converters/mllmseg2mmseg.py", made, converted)
+    assert result.returncode == 0, result.stderr
+    assert (converted / "decode_head.safetensors").is_file()
+
+
+def test_a_merged_toy_has_no_way_back_and_says_why(folder, run_tool, tmp_path):
+    result = run_tool("tools/model_converters/mllmseg2mmseg.py", folder, tmp_path / "back", "--reverse")
+    assert result.returncode == 1
+    assert "no original/" in result.stderr
+    assert "trained from random weights" in result.stderr
