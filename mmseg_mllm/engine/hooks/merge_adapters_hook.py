@@ -8,7 +8,7 @@ from mmseg.registry import HOOKS
 
 @HOOKS.register_module()
 class MergeAdaptersHook(Hook):
-    """Merge the LoRA of a referring model into its weights before a test; it can't be trained on after that."""
+    """Merge a referring model's LoRA into its weights before a test; it is not to be trained after that."""
 
     def before_test(self, runner: Runner) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model

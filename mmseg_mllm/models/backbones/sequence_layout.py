@@ -149,7 +149,7 @@ def _long(numbers: list[int]) -> Tensor:
 
 
 def _moved(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
-    """Tensors, wider numbers first, on a device: in one copy, for which the CPU waits for none of its work."""
+    """Tensors, wider numbers first, on a device: in one copy that does not wait for the device's work."""
     if all(x.device == device for x in tensors):
         return list(tensors)
     flat = torch.cat([x.flatten().view(torch.uint8) for x in tensors])
