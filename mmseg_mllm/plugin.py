@@ -26,6 +26,7 @@ PARTS = {
         "engine.hooks.progress_hook",
         "engine.hooks.class_count_hook",
         "engine.hooks.loss_curve_hook",
+        "engine.hooks.merge_adapters_hook",
         "engine.hooks.referring_visualization_hook",
     ),
     "LOOPS": ("engine.train_loop",),

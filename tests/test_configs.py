@@ -111,3 +111,14 @@ def test_gres_takes_grefcoco_through_the_pipelines_of_res(refer_root):
     assert config.test_dataloader.dataset.split == ["val", "testA", "testB"]
     # Images of the small set with expressions of that split.
     assert [len(DATASETS.build({**part, **here})) for part in (train, val)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("mllmseg/internvl2_5_8b_refcoco.py", False),
+        ("dsff/resnet50_dsff_4xb4-160k_ade20k-512x512.py", True),
+    ],
+)
+def test_kernels_are_timed_where_sizes_stay(name, wanted):
+    assert load_config(str(ROOT / "configs" / name)).env_cfg.cudnn_benchmark is wanted

@@ -87,7 +87,7 @@ def prepare_referring(config: Config, args: argparse.Namespace) -> None:
         *([dict(type="DumpMasks", out_file=args.out)] if args.out else []),
     ]
     pictures = dict(type="ReferringVisualizationHook", out_dir=args.show_dir, num_images=args.show_num)
-    config.custom_hooks = [*config.get("custom_hooks", []), pictures]
+    config.custom_hooks = [*config.get("custom_hooks", []), pictures, dict(type="MergeAdaptersHook")]
 
 
 def prepare_classes(config: Config, args: argparse.Namespace) -> None:

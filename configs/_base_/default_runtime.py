@@ -1,7 +1,7 @@
 custom_imports = dict(imports=["mmseg_mllm"], allow_failed_imports=False)
 default_scope = "mmseg"
 env_cfg = dict(
-    cudnn_benchmark=True,
+    cudnn_benchmark=False,  # it would time kernels anew for each number of masks
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
     dist_cfg=dict(backend="nccl"),
 )

@@ -22,7 +22,7 @@ from mmseg_mllm.datasets.transforms import PackReferringInputs, ResizeToInput
 from mmseg_mllm.engine.config import load_config
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models import MLLMSegmentor
-from mmseg_mllm.models.checkpoints import readable
+from mmseg_mllm.models.checkpoints import mapped, readable
 from mmseg_mllm.models.features import SeenImages
 from mmseg_mllm.models.model_folder import use_model_folder
 from mmseg_mllm.prompts import expression_problem
@@ -79,7 +79,7 @@ class RESPredictor:
     def from_config(
         cls, config: str | Config, checkpoint: str, *, device: str | torch.device | None = None, **kwargs
     ) -> "RESPredictor":
-        """Build the model of a config and load its weights.
+        """Build the model of a config and load its weights, LoRA merged into them.
 
         Args:
             config: Config file, or a config.
@@ -97,12 +97,13 @@ class RESPredictor:
         in_folder = Path(checkpoint).is_dir()
         if in_folder:
             use_model_folder(model_config, checkpoint)
-        with quiet_upstream():
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        with quiet_upstream(), torch.device(device):
             model = MODELS.build(model_config)
         if not in_folder:
-            with readable(checkpoint):
+            with readable(checkpoint), mapped(checkpoint):
                 load_checkpoint(model, checkpoint, map_location="cpu")
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+            model.backbone.merge_adapters()
         return cls(model=model.to(device), **kwargs)
 
     @property

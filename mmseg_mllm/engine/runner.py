@@ -1,15 +1,18 @@
 """The Runner of the tools."""
 
+import contextlib
 import logging
 import re
 
+import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch.utils.serialization import config as serialization_config
+from torch import nn
+from torch.utils.data import DataLoader
 
 from mmseg_mllm.compat import (
     drop_upstream_notices,
@@ -20,9 +23,10 @@ from mmseg_mllm.compat import (
 )
 from mmseg_mllm.engine.config import check_vis_backends
 from mmseg_mllm.engine.hooks import ClassCountHook
+from mmseg_mllm.engine.semseg import is_referring
 from mmseg_mllm.engine.threads import choose_threads
 from mmseg_mllm.errors import ConfigError
-from mmseg_mllm.models.checkpoints import readable
+from mmseg_mllm.models.checkpoints import mapped, readable
 
 
 class QuietRunner(Runner):
@@ -36,6 +40,22 @@ class QuietRunner(Runner):
         super().register_hooks(*args, **kwargs)
         self.register_hook(ClassCountHook())
 
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """mmengine's, but a referring model is built where it runs.
+
+        Its weights go from the mapped files to the device; in the host's memory each process would hold
+        another copy of them all.
+        """
+        with torch.device(get_device()) if is_referring(self.cfg) else contextlib.nullcontext():
+            return super().build_model(model)
+
+    @staticmethod
+    def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
+        """mmengine's, from memory that GPUs copy from without the CPU, where there are any."""
+        if isinstance(dataloader, dict):
+            dataloader = dict(dict(pin_memory=torch.cuda.is_available()), **dataloader)
+        return Runner.build_dataloader(dataloader, *args, **kwargs)
+
     def build_logger(self, *args, **kwargs) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
@@ -47,14 +67,12 @@ class QuietRunner(Runner):
     def resume(self, filename: str, *args, map_location: str = "cpu", **kwargs) -> None:
         """As mmengine's, but by way of the host.
 
-        On the device a full-size checkpoint with its optimiser state would stand beside the model; mapped,
-        its pages are read as they are needed and shared by the processes.
+        On the device a full-size checkpoint with its optimiser state would stand beside the model.
         """
-        with serialization_config.patch({"load.mmap": True}):
-            super().resume(filename, *args, map_location=map_location, **kwargs)
+        super().resume(filename, *args, map_location=map_location, **kwargs)
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
-        with readable(filename), without_prints():
+        with readable(filename), mapped(filename), without_prints():
             checkpoint = super().load_checkpoint(filename, *args, **kwargs)
         if self._resume:
             self._check_same_stretch(filename, checkpoint)

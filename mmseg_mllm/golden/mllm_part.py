@@ -123,7 +123,7 @@ class MLLMPart:
         logits = backbone.model.lm_head(hidden)
         with head_taps(head) as seen:
             self._masks(features, is_seg)
-        verdicts = torch.where(features.rejected, self.rej_id, self.seg_id)
+        verdicts = torch.where(backbone.says_rej(features.queries), self.rej_id, self.seg_id)
         output_ids = first.input_ids.scatter(0, positions, verdicts)
 
         again = self._layout([self.seg_id if token == self.rej_id else token for token in ids])
@@ -289,8 +289,6 @@ class MLLMPart:
             semantic=semantic.mT.unflatten(2, (round(semantic.shape[1] ** 0.5), -1)),
             queries=hidden[image_index, at - 1],
             image_index=image_index,
-            target_score=torch.zeros(len(at)),
-            rejected=torch.zeros(len(at), dtype=torch.bool),
             loss_text=F.cross_entropy(logits, labels[:, 1:][trained]),
         )
         return features, ids[slots] == self.seg_id

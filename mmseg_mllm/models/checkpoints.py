@@ -3,10 +3,12 @@
 import contextlib
 import pickle
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from torch import nn
+from torch.utils.serialization import config as serialization
 
 from mmseg_mllm.errors import CheckpointError, MMSegMLLMError
 from mmseg_mllm.lfs import refuse_lfs_pointer
@@ -43,6 +45,15 @@ def check_state_dict(module: nn.Module, state_dict: dict, prefix: str, *args) ->
             f"the checkpoint is not one of this config: {'. '.join(problems)}. Use the config that it was "
             "trained with"
         )
+
+
+def mapped(path: str) -> contextlib.AbstractContextManager:
+    """Let ``torch.load`` map this file into memory instead of reading it.
+
+    Its tensors take no memory of their own, and processes that read the same file share what is in memory.
+    """
+    # torch's old format, which is no zip file, can't be mapped.
+    return serialization.patch("load.mmap", zipfile.is_zipfile(path))
 
 
 @contextlib.contextmanager

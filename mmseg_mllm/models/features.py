@@ -66,8 +66,9 @@ class MLLMFeatures:
         semantic: (B, C_l, H_l, W_l), the LLM's last hidden state at the image tokens (T_img^2).
         queries: (N, C_l), the LLM's last hidden state for each expression (T_seg^0).
         image_index: (N,) int64, which image each expression asks about.
-        target_score: (N,) float32, log p([SEG]) - log p([REJ]): above 0 the model sees a target.
-        rejected: (N,) bool, the most likely next token of the whole vocabulary is [REJ].
+        first_queries: (N, C_l), protocol 'paper': those of the run whose given answers hold the ground truth;
+            verdicts are read there. None where they are ``queries``.
+        rejected: (N,) bool, protocol 'generate': the model wrote no [SEG]. None where answers are given.
         loss_text: () cross-entropy on the answers, None where none was asked for.
     """
 
@@ -75,6 +76,6 @@ class MLLMFeatures:
     semantic: Tensor
     queries: Tensor
     image_index: Tensor
-    target_score: Tensor
-    rejected: Tensor
+    first_queries: Tensor | None = None
+    rejected: Tensor | None = None
     loss_text: Tensor | None = None

@@ -157,3 +157,29 @@ def test_threads_may_share_it(predictor, image):
     with ThreadPoolExecutor(4) as pool:
         for name, masks in pool.map(ask, list(pictures) * 3):
             assert all(np.array_equal(m, wanted) for m, wanted in zip(masks, alone[name], strict=True))
+
+
+@pytest.mark.parametrize("zip_file", [True, False], ids=["zip", "old format"])
+def test_adapters_of_a_checkpoint_are_merged(image, tmp_path, zip_file):
+    from mmseg.registry import MODELS
+
+    torch.manual_seed(0)
+    config = tiny_config(lora=dict(r=4, lora_alpha=8))
+    config["data_preprocessor"] = dict(type="ImgDataPreprocessor", mean=[120.0] * 3, std=[60.0] * 3)
+    model = MODELS.build(config)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name or "tokens_delta" in name:
+            parameter.data += 0.3 * torch.randn_like(parameter)
+    path = tmp_path / "model.pth"
+    torch.save(model.state_dict(), path, _use_new_zipfile_serialization=zip_file)
+    found = []
+    for predictor in (
+        RESPredictor(model=model),
+        RESPredictor.from_config(Config(dict(model=config)), str(path), device="cpu"),
+    ):
+        predictor.set_image(image)
+        found.append(predictor.segment(TEXTS, probabilities=True))
+    assert not any("lora" in name for name in predictor.model.state_dict())
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one.probability, other.probability, atol=1e-5)
+        assert one.score == pytest.approx(other.score, abs=1e-4)

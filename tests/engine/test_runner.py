@@ -1,6 +1,8 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
+from helpers.tiny_model import tiny_config
 from mmengine.config import Config
 
 from mmseg_mllm.engine.runner import QuietRunner
@@ -28,3 +30,26 @@ def test_a_stretched_schedule_goes_on_only_as_it_began(before, now, fits):
         return
     with pytest.raises(ConfigError, match=r"last\.pth: begun with"):
         QuietRunner._check_same_stretch(runner, "last.pth", saved_with(**before))
+
+
+def test_a_referring_model_is_built_on_its_device(monkeypatch):
+    monkeypatch.setattr("mmseg_mllm.engine.runner.get_device", lambda: "meta")
+    classes = dict(type="EncoderDecoder", backbone=dict(type="ResNet", depth=18, base_channels=1))
+    classes["decode_head"] = dict(type="FCNHead", in_channels=8, channels=4, num_classes=3)
+    for model, device in ((tiny_config(), "meta"), (classes, "cpu")):
+        runner = QuietRunner.__new__(QuietRunner)
+        runner.cfg = Config(dict(model=model))
+        built = runner.build_model(runner.cfg.model)
+        assert {parameter.device.type for parameter in built.parameters()} == {device}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_batches_are_pinned_where_there_is_a_gpu(has_gpu, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    settings = dict(dataset=[1, 2], batch_size=1, sampler=dict(type="DefaultSampler", shuffle=False))
+    loader = QuietRunner.build_dataloader(settings)
+    assert loader.pin_memory is has_gpu
+    assert QuietRunner.build_dataloader(dict(settings, pin_memory=False)).pin_memory is False
+    if not has_gpu:
+        assert len(list(loader)) == 2

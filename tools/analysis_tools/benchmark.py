@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmseg_mllm.analysis.benchmarks import MODES
 from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, check_out_file, run_tool
-from mmseg_mllm.engine.console import plain_console
+from mmseg_mllm.tables.console import plain_console
 
 
 def parse_args() -> argparse.Namespace:

@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 
 from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, check_out_file, run_tool
-from mmseg_mllm.engine.console import plain_console
+from mmseg_mllm.tables.console import plain_console
 
 
 def parse_args() -> argparse.Namespace:

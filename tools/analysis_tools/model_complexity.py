@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from mmseg_mllm.engine.cli import check_config_path, config_parser, run_tool
-from mmseg_mllm.engine.console import plain_console
+from mmseg_mllm.tables.console import plain_console
 
 
 def parse_args() -> argparse.Namespace:

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mmseg_mllm.datasets.checks import check_refer
 from mmseg_mllm.datasets.checks.report import count, counts_table, problems_table, write_json
 from mmseg_mllm.engine.cli import run_tool
-from mmseg_mllm.engine.console import plain_console
+from mmseg_mllm.tables.console import plain_console
 
 
 def main() -> None:

@@ -2,7 +2,10 @@
 model = dict(
     type="MLLMSegmentor",
     data_preprocessor=dict(
-        type="ImgDataPreprocessor", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]
+        type="ImgDataPreprocessor",
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        non_blocking=True,
     ),
     prompt="mllmseg",
     protocol="independent",

@@ -4,6 +4,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     ClassCountHook="class_count_hook",
     LossCurveHook="loss_curve_hook",
+    MergeAdaptersHook="merge_adapters_hook",
     ProgressHook="progress_hook",
     ReferringVisualizationHook="referring_visualization_hook",
 )

@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
-from torch import nn
+from peft.tuners.lora import LoraLayer
+from peft.utils.other import TrainableTokensWrapper
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from mmseg_mllm.errors import ConfigError
@@ -39,6 +41,39 @@ def inject_lora(model: PreTrainedModel, lora: dict, *, token_ids: list[int]) -> 
         raise ConfigError(f"lora is not a set of arguments of peft.LoraConfig: {error}") from None
     inject_adapter_in_model(config, model)
     _keep_trained_in_float32(model)
+
+
+def merge_adapters(model: PreTrainedModel) -> None:
+    """Merge what :func:`inject_lora` put in, and take its layers out; without any nothing happens.
+
+    peft adds the product to a weight in float32, the dtype of LoRA here, and rounds once.
+    """
+    for name, module in list(model.named_modules()):
+        if isinstance(module, TrainableTokensWrapper):
+            merged = module.unload_and_optionally_merge_module(
+                merge=True, safe_merge=False, adapter_names=None
+            )
+        elif isinstance(module, LoraLayer):
+            module.merge()
+            merged = module.get_base_layer()
+        else:
+            continue
+        parent, _, own_name = name.rpartition(".")
+        setattr(model.get_submodule(parent), own_name, merged)
+
+
+def output_rows(model: PreTrainedModel, token_ids: Sequence[int]) -> Tensor:
+    """(len(token_ids), C) rows of the LM head as they are in force, without a copy of the whole.
+
+    Args:
+        model: The tokens of a trained LM head's rows must be ``token_ids``, as :func:`inject_lora` got them.
+        token_ids: Rows to take.
+    """
+    head = model.get_output_embeddings()
+    if isinstance(head, TrainableTokensWrapper):
+        (rows,) = head.token_adapter.trainable_tokens_delta.values()  # rows themselves, for all their name
+        return rows
+    return head.weight[list(token_ids)]
 
 
 def set_trainable(model: PreTrainedModel, parts: Sequence[str]) -> None:

@@ -113,4 +113,4 @@ def _add_mean_rows(model: PreTrainedModel, vocab_size: int) -> None:
     model.resize_token_embeddings(vocab_size, mean_resizing=False)
     with torch.no_grad():
         for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
-            layer.weight[old:] = layer.weight[:old].float().mean(dim=0).to(layer.weight.dtype)
+            layer.weight[old:] = layer.weight[:old].mean(dim=0, dtype=torch.float32)

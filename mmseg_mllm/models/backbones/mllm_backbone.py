@@ -14,7 +14,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from mmseg_mllm.compat import enable_gradient_checkpointing, quiet_upstream
 from mmseg_mllm.errors import ConfigError
-from mmseg_mllm.models.backbones.adapters import inject_lora, set_trainable
+from mmseg_mllm.models.backbones.adapters import inject_lora, merge_adapters, output_rows, set_trainable
 from mmseg_mllm.models.backbones.branch_attention import use_branch_attention
 from mmseg_mllm.models.backbones.chat_tokenizer import ChatTokenizer
 from mmseg_mllm.models.backbones.compute_dtype import compute_dtype
@@ -89,6 +89,10 @@ class MLLMBackbone(BaseModule):
         if self.tokenizer is None:
             return self.vocab_size - 2, self.vocab_size - 1
         return self.tokenizer.seg_id, self.tokenizer.rej_id
+
+    def merge_adapters(self) -> None:
+        """Put LoRA and the trained token rows into the weights, for good: less work for the same results."""
+        merge_adapters(self.model)
 
     def init_weights(self) -> None:
         """Nothing: weights came with construction, and a random start would destroy pretrained ones."""
@@ -171,15 +175,11 @@ class MLLMBackbone(BaseModule):
             hidden = self._language_model(self._embed(layout, vision.image_tokens), layout).last_hidden_state[
                 0
             ]
-            queries = hidden[layout.slot_reads]
-            target_score, rejected = self._verdicts(queries)
             return MLLMFeatures(
                 detail=vision.detail,
                 semantic=_to_map(hidden[layout.image_positions - 1]),
-                queries=queries,
+                queries=hidden[layout.slot_reads],
                 image_index=layout.slot_images,
-                target_score=target_score,
-                rejected=rejected,
                 loss_text=self._text_loss(hidden, layout),
             )
 
@@ -216,15 +216,11 @@ class MLLMBackbone(BaseModule):
         with self.autocast():
             embeds = self.model.get_input_embeddings()(layout.input_ids[None, start:])
             hidden = self._language_model(embeds, layout, first=start, cache=cache).last_hidden_state[0]
-            queries = hidden[layout.slot_reads - start]
-            target_score, rejected = self._verdicts(queries)
         return MLLMFeatures(
             detail=prefix.detail,
             semantic=prefix.semantic,
-            queries=queries,
+            queries=hidden[layout.slot_reads - start],
             image_index=layout.slot_images,
-            target_score=target_score,
-            rejected=rejected,
         )
 
     @torch.no_grad()
@@ -289,11 +285,17 @@ class MLLMBackbone(BaseModule):
         )
 
     @torch.no_grad()
-    def _verdicts(self, queries: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, C_l) -> (N,) log p([SEG]) - log p([REJ]), and (N,) whether [REJ] is the likeliest token."""
-        logits = self.model.lm_head(queries).float()
-        seg, rej = self.answer_token_ids
-        return logits[:, seg] - logits[:, rej], logits.argmax(dim=1) == rej
+    def target_scores(self, queries: Tensor) -> Tensor:
+        """(N, C_l) queries -> (N,) float32 log p([SEG]) - log p([REJ]): above 0 the model sees a target."""
+        with self.autocast():
+            seg, rej = F.linear(queries, output_rows(self.model, self.answer_token_ids)).float().unbind(1)
+        return seg - rej
+
+    @torch.no_grad()
+    def says_rej(self, queries: Tensor) -> Tensor:
+        """(N, C_l) queries -> (N,) bool, the likeliest next token of the whole vocabulary is [REJ]."""
+        with self.autocast():
+            return self.model.lm_head(queries).float().argmax(dim=1) == self.answer_token_ids[1]
 
     def _text_loss(self, hidden: Tensor, layout: SequenceLayout) -> Tensor | None:
         """Cross-entropy on answer tokens of the row (L, C_l); the LM head sees these positions only."""

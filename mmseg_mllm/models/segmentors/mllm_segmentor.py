@@ -100,7 +100,7 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
         drawn = [self.empty_masks or bool(ids) for sample in data_samples for ids in sample.ann_ids]
         # As numbers: a mask of bools would make the CPU wait for the device.
         chosen = torch.tensor([n for n, is_drawn in enumerate(drawn) if is_drawn], dtype=torch.long)
-        chosen = chosen.to(features.queries.device)
+        chosen = chosen.to(features.queries.device, non_blocking=True)
         with self.backbone.autocast():
             encoded = self.decode_head.encode(features.detail, features.semantic)
             logits = self.decode_head.decode(encoded, features.queries[chosen], features.image_index[chosen])
@@ -171,17 +171,24 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
         logits = self._mask_logits(features, seen.encoded)
         return self._answered(features, logits, data_samples, protocol=protocol_of("independent"))
 
-    @staticmethod
     def _answered(
-        features: MLLMFeatures, logits: Tensor, data_samples: Sequence[SegDataSample], *, protocol: Protocol
+        self,
+        features: MLLMFeatures,
+        logits: Tensor,
+        data_samples: Sequence[SegDataSample],
+        *,
+        protocol: Protocol,
     ) -> list[SegDataSample]:
         """Add ``pred_instances`` and ``protocol`` to the samples, as :meth:`predict` says."""
-        rejected = features.rejected if protocol.paper or protocol.generated else None
+        queries = features.queries if features.first_queries is None else features.first_queries
+        target_scores = self.backbone.target_scores(queries)
+        rejected = self.backbone.says_rej(queries) if protocol.paper else features.rejected
+        if rejected is None:
+            rejected = target_scores < 0
         # Split by counts that the CPU knows: a mask of bools would make it wait for the device.
         counts = [len(sample.expressions) for sample in data_samples]
         probabilities = logits.float().sigmoid().split(counts)
-        rejected = (features.target_score < 0 if rejected is None else rejected).split(counts)
-        found = zip(probabilities, features.target_score.split(counts), rejected, strict=True)
+        found = zip(probabilities, target_scores.split(counts), rejected.split(counts), strict=True)
         for sample, (maps, scores, verdicts) in zip(data_samples, found, strict=True):
             resized = _resized(maps, sample.ori_shape)
             if protocol.generated:
@@ -226,7 +233,7 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
         # MLLMSeg's "re-evaluation": verdicts are of the first run, everything else of one without [REJ].
         all_seg = [[True] * len(answers) for answers in has_target]
         again = self.backbone.read(vision, self._layout(inputs, data_samples, all_seg, supervised=False))
-        return replace(again, target_score=features.target_score, rejected=features.rejected)
+        return replace(again, first_queries=features.queries)
 
     def _check_expressions(self, data_samples: Sequence[SegDataSample]) -> None:
         """Refuse what this model's tokenizer takes for a control token; datasets know the usual ones."""
@@ -296,7 +303,7 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
                 rejected.append(answer[-1:] != [backbone.tokenizer.seg_id])
         layout = pack(prefix=prefix_ids, branches=branches, image_token_id=backbone.tokenizer.image_id)
         features = backbone.read(vision, layout)
-        return replace(features, rejected=torch.tensor(rejected, device=features.rejected.device))
+        return replace(features, rejected=torch.tensor(rejected, device=features.queries.device))
 
     def _mask_logits(self, features: MLLMFeatures, encoded: Tensor | None = None) -> Tensor:
         """(N, 1, H, W) of all expressions, decoded ``max_expressions`` at a time."""

@@ -4,10 +4,11 @@ from functools import partial
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel, GraniteConfig, LlamaConfig, Qwen2Config
 
-from mmseg_mllm.models.backbones.branch_attention import use_branch_attention
+from mmseg_mllm.models.backbones.branch_attention import branch_attention, use_branch_attention
 from mmseg_mllm.models.backbones.sequence_layout import Branch, pack
 
 IMAGE = 3
@@ -76,6 +77,35 @@ def test_it_is_a_dense_mask(kind, branches):
     found = run(make_model(kind, "branches"), layout, attention_mask=grid.mask(), grid=grid)
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 6])
+def test_heads_that_share_keys_are_plain_softmax_over_repeated_keys(kv_heads, monkeypatch):
+    layout = pack(prefix=[1, IMAGE, IMAGE, 2], branches=BRANCHES, image_token_id=IMAGE)
+    length = len(layout.input_ids)
+    torch.manual_seed(0)
+    inputs = [torch.randn(1, n, length, 8, requires_grad=True) for n in (6, kv_heads, kv_heads)]
+    weight = torch.randn(1, length, 6, 8)
+    query, key, value = inputs
+    keys, values = (x.repeat_interleave(6 // kv_heads, dim=1) for x in (key, value))
+    mask = dense_mask([[len(b.ids) for b in image] for image in BRANCHES], prefix=4)
+    scores = (query @ keys.mT * 0.3).masked_fill(~mask, -torch.inf)
+    wanted = (scores.softmax(dim=-1) @ values).transpose(1, 2)
+    heads_of_keys = []
+    sdpa = F.scaled_dot_product_attention
+    monkeypatch.setattr(
+        F,
+        "scaled_dot_product_attention",
+        lambda q, k, v, **kwargs: heads_of_keys.append(k.shape[1]) or sdpa(q, k, v, **kwargs),
+    )
+    module = torch.nn.Module()
+    module.num_key_value_groups = 6 // kv_heads
+    found, _ = branch_attention(module, *inputs, layout.grid.mask(), layout.grid, scaling=0.3)
+    torch.testing.assert_close(found, wanted)
+    gradients = (torch.autograd.grad((out * weight).sum(), inputs) for out in (found, wanted))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+    assert heads_of_keys == [kv_heads, kv_heads]
 
 
 def test_without_a_grid_it_is_sdpa():

@@ -1,5 +1,8 @@
+from dataclasses import fields
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmseg_mllm.models.backbones.sequence_layout import Branch, pack
 
@@ -71,3 +74,37 @@ def test_prefixes_alone():
     assert layout.input_ids.tolist() == [1, 9, 1, 9]
     assert layout.grid.tokens.shape == (0, 0)
     assert layout.grid.mask().shape == (1, 1, 0, 2)
+
+
+def test_another_device_gets_the_same_numbers():
+    layout = pack(**LAYOUT)
+    moved = layout.to("cpu:0")  # equal to "cpu" for torch, but by name another
+    names = [f.name for f in fields(layout) if f.name != "grid"]
+    for record, other, own in (
+        (layout, moved, names),
+        (layout.grid, moved.grid, ["image", "tokens", "cells"]),
+    ):
+        for name in own:
+            one, two = getattr(record, name), getattr(other, name)
+            assert one.dtype == two.dtype
+            assert torch.equal(one, two), name
+    assert (moved.grid.images, moved.grid.prefix_length) == (2, 4)
+    empty = pack(prefix=[1, 9], branches=[[]], image_token_id=IMAGE).to("meta")
+    assert (empty.slot_reads.shape, empty.grid.tokens.shape) == ((0,), (0, 0))
+
+
+def test_it_moves_in_one_copy():
+    class Copies(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.count += func is torch.ops.aten._to_copy.default
+            return func(*args, **(kwargs or {}))
+
+    layout = pack(**LAYOUT)
+    with Copies() as copies:
+        layout.to("meta")
+    assert copies.count == 1
+    with Copies() as copies:
+        layout.to("cpu")
+    assert copies.count == 0
