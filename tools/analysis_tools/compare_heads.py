@@ -66,7 +66,7 @@ def main() -> None:
         config=Config(),
     )
     init_default_scope("mmseg")
-    console = plain_console(width=200)
+    console = plain_console()
     costs = []
     for name, config in configs.items():
         chosen = dict(sizes=args.size, classes=args.classes, only=args.heads)

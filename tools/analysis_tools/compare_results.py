@@ -14,10 +14,10 @@ from rich.table import Table
 
 from mmseg_mllm.datasets.images import read_rgb
 from mmseg_mllm.engine.cli import run_tool
-from mmseg_mllm.tables.console import plain_console
 from mmseg_mllm.errors import ConfigError, DataError
 from mmseg_mllm.evaluation.comparison import Pair, most_different, paired, summary
 from mmseg_mllm.evaluation.predictions import PredictionFile, mask_of, read_predictions
+from mmseg_mllm.tables.console import plain_console
 
 
 def parse_args() -> argparse.Namespace:

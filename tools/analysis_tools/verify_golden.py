@@ -8,8 +8,8 @@ from pathlib import Path
 from mmengine.logging import MMLogger
 
 from mmseg_mllm.engine.cli import run_tool
-from mmseg_mllm.tables.console import plain_console
 from mmseg_mllm.golden import PARTS, check_arguments
+from mmseg_mllm.tables.console import plain_console
 
 
 def main() -> None:
