@@ -17,13 +17,19 @@ SIZES = {11: (40, 30), 7: (25, 50), 30: (64, 48)}  # image id -> width, height
 TOY_COUNTS = {"train": 6, "val": 3, "testA": 2, "testB": 2}
 
 
+DATA = Path(__file__).resolve().parent / "data"
+
+
 @pytest.fixture(scope="session")
-def shared_dir():
-    """The folder of reference data beside the checkout."""
-    folder = Path(__file__).resolve().parents[2] / "shared"
-    if not folder.is_dir():
-        pytest.skip(f"needs the reference data in {folder}, which is not there")
-    return folder
+def golden():
+    """Numbers that the authors' code produced; read only."""
+    return DATA / "golden"
+
+
+@pytest.fixture(scope="session")
+def real_root():
+    """Four photographs with expressions of RefCOCOg, in the REFER layout; read only."""
+    return DATA / "real_refcoco"
 
 
 @pytest.fixture(scope="session")

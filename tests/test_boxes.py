@@ -50,8 +50,8 @@ def test_boxes_apart_in_both_directions_share_nothing():
     assert box_iou(a, b).tolist() == box_iou(b, a).tolist() == [0]
 
 
-def test_mllmseg_s_own_boxes(shared_dir):
-    golden = json.loads((shared_dir / "golden" / "metrics.json").read_text())
+def test_mllmseg_s_own_boxes(golden):
+    golden = json.loads((golden / "metrics.json").read_text())
     for case in golden["mask_to_bbox_cases"]:
         probability = torch.tensor([case["mask"]])
         assert mask_boxes(probability > 0.5)[0].tolist() == case["bbox"]

@@ -15,11 +15,6 @@ from mmseg_mllm.golden.verify import PARTS, verify
 
 
 @pytest.fixture
-def golden(shared_dir):
-    return shared_dir / "golden"
-
-
-@pytest.fixture
 def own_golden(golden, tmp_path):
     """A copy to change."""
     return shutil.copytree(golden, tmp_path / "golden", copy_function=shutil.copyfile)

@@ -302,9 +302,9 @@ def test_progress_covers_each_dataset(root):
     assert seen[3:] == [("small: reading", 2), ("small: masks", 6), ("small: images", 3)]
 
 
-def test_real_sample_has_no_errors(shared_dir):
-    reports = check_refer(shared_dir / "real_refcoco", decode=True)
-    assert sum(s.found.sentences for report in reports for s in report.splits) == 68
+def test_real_sample_has_no_errors(real_root):
+    reports = check_refer(real_root, decode=True)
+    assert sum(s.found.sentences for report in reports for s in report.splits) == 4
     assert sum(report.count("error") for report in reports) == 0
     warned = {p.what for report in reports for p in report.problems}
     assert warned == {"counts differ from the published ones"}

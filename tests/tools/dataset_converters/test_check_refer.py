@@ -5,32 +5,20 @@ import json
 TOOL = "tools/dataset_converters/check_refer.py"
 
 
-def test_a_part_of_the_data_is_no_error(run_tool, shared_dir, tmp_path):
-    root = shared_dir / "real_refcoco"
-    result = run_tool(TOOL, root, "--json", tmp_path / "found.json")
+def test_a_part_of_the_data_is_no_error(run_tool, real_root, tmp_path):
+    result = run_tool(TOOL, real_root, "--json", tmp_path / "found.json")
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines()]
-    assert [
-        "refcoco",
-        "refs(unc).p",
-        "testA",
-        "2 of 750",
-        "3 of 1,975",
-        "9 of 5,657",
-        "0",
-        "1",
-        "differ",
-    ] in rows
-    assert "errors: 0, warnings: 13, " in result.stdout
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert (found["errors"], found["warnings"]) == (0, 13)
-    assert {report["dataset"] for report in found["refs_files"]} == {
-        "refcoco",
-        "refcoco+",
-        "refcocog",
-        "grefcoco",
-    }
+    counts = ["2 of 1,300", "2 of 2,573", "2 of 4,896", "0", "1", "differ"]
+    assert ["refcocog", "refs(umd).p", "val", *counts] in rows
+    assert "errors: 0, warnings: 5, " in result.stdout
+    (umd, google) = sorted(
+        json.loads((tmp_path / "found.json").read_text())["refs_files"], key=lambda r: r["refs_file"]
+    )[::-1]
+    assert (umd["refs_file"], google["refs_file"]) == ("refs(umd).p", "refs(google).p")
+    assert len(umd["problems"]) == 3
+    assert len(google["problems"]) == 2
 
 
 def test_errors_give_exit_code_1_and_all_is_reported(run_tool, refer_root, tmp_path):
