@@ -39,7 +39,7 @@ def vision_flops(vision):
 
 
 def llm_flops(text, prefix, expressions):
-    """A decoder with grouped keys and values and a gated MLP; the LM head at one token per expression.
+    """A decoder with grouped keys and values and a gated MLP; masks need no LM head.
 
     A branch attends to the prefix and itself.
     """
@@ -48,7 +48,7 @@ def llm_flops(text, prefix, expressions):
     layer = 2 * dense(tokens, width, width) + 2 * dense(tokens, width, kv_width)
     layer += 3 * dense(tokens, width, text.intermediate_size) + attention(prefix, prefix, width)
     layer += expressions * attention(BRANCH_TOKENS, prefix + BRANCH_TOKENS, width)
-    return text.num_hidden_layers * layer + dense(expressions, width, text.vocab_size)
+    return text.num_hidden_layers * layer
 
 
 def encode_flops(head, text, pixels, coarse):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mmseg_mllm.analysis.complexity import PREFIX_TOKENS
 from mmseg_mllm.models.backbones.sequence_layout import Branch
-from mmseg_mllm.prompts import REJ_TOKEN, SEG_TOKEN
+from mmseg_mllm.prompts import CONTROL_TOKENS, REJ_TOKEN, SEG_TOKEN
 
 TOKEN = re.compile(r"<\|\w+\|>|\[SEG\]|\[REJ\]|\n|\d+|[^\W\d]+|[^\w\s]")
 """A word, number, sign or special token. Questions and answers about the expressions of RefCOCO val, testA
@@ -18,6 +18,8 @@ class SyntheticTokenizer:
 
     The last three tokens of the vocabulary are those of the image, [SEG] and [REJ].
     """
+
+    control_tokens = CONTROL_TOKENS
 
     def __init__(self, *, vocab_size: int) -> None:
         self.image_id, self.seg_id, self.rej_id = range(vocab_size - 3, vocab_size)
