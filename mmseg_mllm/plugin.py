@@ -28,6 +28,7 @@ PARTS = {
         "engine.hooks.loss_curve_hook",
         "engine.hooks.merge_adapters_hook",
         "engine.hooks.referring_visualization_hook",
+        "engine.hooks.spread_seg_visualization_hook",
     ),
     "LOOPS": ("engine.train_loop",),
     "VISUALIZERS": ("visualization.referring_visualizer",),
