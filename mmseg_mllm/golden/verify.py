@@ -35,5 +35,5 @@ def verify(folder: Path, parts: Sequence[str] = ()) -> Iterator[tuple[str, list[
                 f"{folder}: part {part!r} is not in the layout of a reference set ({error!r})"
             ) from error
         if all(check.passed is None for check in checks):
-            raise DataError(f"{folder}: nothing to compare for part {part!r}; the reference set is incomplete")
+            raise DataError(f"{folder}: nothing to compare for part {part!r}; the set is incomplete")
         yield part, checks
