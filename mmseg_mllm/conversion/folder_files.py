@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmseg_mllm.errors import CheckpointError
+from mmseg_mllm.lfs import refuse_lfs_pointer
 
 ORIGINAL_DIR = "original"
 """Subfolder of a converted folder that keeps its source's small files, for the way back."""
@@ -26,6 +27,8 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is absent or holds something else.
     """
+    if path.is_file():
+        refuse_lfs_pointer(path, CheckpointError)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

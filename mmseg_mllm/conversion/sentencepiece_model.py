@@ -14,6 +14,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from mmseg_mllm.conversion.sentencepiece_charsmap import charsmap_normalizers
 from mmseg_mllm.errors import CheckpointError, ConfigError
+from mmseg_mllm.lfs import refuse_lfs_pointer
 
 _SPACE = "▁"
 # Types of pieces in sentencepiece_model.proto.
@@ -96,6 +97,7 @@ def _libraries() -> tuple[ModuleType, ModuleType]:
 
 def _read(path: Path) -> tuple[Any, Any]:
     sentencepiece, model_pb2 = _libraries()
+    refuse_lfs_pointer(path, CheckpointError)
     content = path.read_bytes()
     proto = model_pb2.ModelProto()
     try:

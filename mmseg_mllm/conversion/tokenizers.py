@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
 
 from mmseg_mllm.conversion.sentencepiece_model import convert_sentencepiece
 from mmseg_mllm.errors import CheckpointError
+from mmseg_mllm.lfs import refuse_lfs_pointer
 
 CONFIG_FILE, ADDED_FILE, MAP_FILE = "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"
 SENTENCEPIECE_FILE, FAST_FILE = "tokenizer.model", "tokenizer.json"
@@ -106,6 +107,7 @@ def _read_json(path: Path) -> dict:
     """The object in a JSON file; an empty one if there is no file."""
     if not path.is_file():
         return {}
+    refuse_lfs_pointer(path, CheckpointError)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

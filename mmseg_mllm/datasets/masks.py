@@ -12,6 +12,7 @@ from mmseg_mllm.errors import DataError
 
 MIN_POLYGON_NUMBERS = 6
 """A polygon needs three points; gRefCOCO has some with fewer, which cover no pixel."""
+_RLE_KEYS = frozenset({"size", "counts"})
 MAX_RUN_BITS = 40
 """Of a run in COCO's code; without a bound, a long file of one never-ending run takes for ever."""
 
@@ -21,26 +22,39 @@ def shape_fault(segmentation: list | dict | None) -> str | None:
 
     Meant for whole files: it looks at a few numbers of each shape. :func:`mask_box` is certain.
     """
+    if not segmentation:
+        return "is empty"
+    if isinstance(segmentation, dict):
+        return None if segmentation.keys() >= _RLE_KEYS else "is no RLE: it lacks `size` or `counts`"
     if not isinstance(segmentation, list):
-        return None if segmentation else "is empty"
+        return f"is neither polygons nor an RLE, but {segmentation!s:.60}"
+    if all(isinstance(number, Real) for number in segmentation):
+        return "is one list of numbers; it must be a list of polygons, [[x, y, x, y, ...], ...]"
     parts = [part for part in segmentation if part]
     if not parts:
         return "is empty"
-    if not all(isinstance(part, list) for part in parts):
+    if all(isinstance(part, dict) and part.keys() >= _RLE_KEYS for part in parts):  # RefCLEF
         return None
-    if any(isinstance(part[0], list) for part in parts) or (
-        len(parts) > 2 and all(len(p) == 2 for p in parts)
+    if not all(isinstance(part, list | dict) for part in parts):
+        return None  # is told where it is drawn
+    if any(isinstance(part, dict) or isinstance(part[0], list | dict) for part in parts) or (
+        len(parts) > 2 and all(len(part) == 2 for part in parts)
     ):
         return "is made of points; a polygon is one flat list [x, y, x, y, ...]"
     if all(len(part) < MIN_POLYGON_NUMBERS for part in parts):
         return "has no polygon of three points or more (the corners of a box are no polygon)"
-    if all(isinstance(n, Real) and 0 <= n <= 1 for part in parts for n in part):
+    if all(isinstance(n, Real) and -0.1 <= n <= 1.1 for part in parts for n in part):
         return "has coordinates between 0 and 1, where pixels are meant"
     return None
 
 
 def union_mask(
-    segmentations: Mapping[int, list | dict | None], *, height: int, width: int, where: str = ""
+    segmentations: Mapping[int, list | dict | None],
+    *,
+    height: int,
+    width: int,
+    where: str = "",
+    may_cover_nothing: bool = True,
 ) -> np.ndarray:
     """Union of some annotations' segmentations.
 
@@ -48,18 +62,25 @@ def union_mask(
         segmentations: Annotation id -> polygons, uncompressed or compressed RLE, or empty.
         height, width: Size of the image in pixels.
         where: Named in errors.
+        may_cover_nothing: Take segmentations that cover no pixel.
 
     Returns:
         (height, width) bool.
 
     Raises:
-        DataError: a segmentation can't be read, is above the bounds (see ``limits``), or is of another size
-            than the image.
+        DataError: a segmentation can't be read, is above the bounds (see ``limits``), is of another size
+            than the image, or covers no pixel although each must.
     """
     rles = []
     for ann_id, segmentation in segmentations.items():
         place = f"{where}, annotation {ann_id}" if where else f"annotation {ann_id}"
-        rles += _rles(segmentation, height=height, width=width, place=place)
+        own = _rles(segmentation, height=height, width=width, place=place)
+        if not may_cover_nothing and not (own and coco_mask.area(own).any()):
+            raise DataError(
+                f"{place}: its segmentation covers no pixel; mend it, or remove the annotation and its "
+                "expressions"
+            )
+        rles += own
     return coco_mask.decode(coco_mask.merge(rles)).view(bool) if rles else np.zeros((height, width), bool)
 
 
@@ -73,6 +94,23 @@ def mask_box(
     rles = _rles(segmentation, height=height, width=width, place=where)
     merged = coco_mask.merge(rles) if rles else None
     return coco_mask.toBbox(merged).tolist() if merged and coco_mask.area(merged) else None
+
+
+def annotated_box(bbox: object, *, height: int, width: int) -> np.ndarray | None:
+    """An annotation's x, y, width, height as (4,) float64 x1, y1, x2, y2; None if it is no box there.
+
+    It may reach out of the image, as RefCOCO's do by parts of a pixel.
+    """
+    try:
+        numbers = np.array(bbox, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if numbers.shape != (4,):
+        return None
+    start, size = numbers[:2], numbers[2:]
+    box, side = np.concatenate([start, start + size]), max(height, width)
+    # Not a number fails each comparison.
+    return box if (size > 0).all() and (-side <= box).all() and (box <= 2 * side).all() else None
 
 
 def _rles(segmentation: list | dict | None, *, height: int, width: int, place: str) -> list[dict]:
@@ -96,7 +134,9 @@ def _rles(segmentation: list | dict | None, *, height: int, width: int, place: s
 
 
 def _rle(segmentation: dict, *, height: int, width: int, place: str) -> dict:
-    size = segmentation.get("size")
+    if not segmentation.keys() >= _RLE_KEYS:
+        raise DataError(f"{place}: its RLE lacks `size` or `counts`")
+    size = segmentation["size"]
     if size not in ([height, width], (height, width)):
         raise DataError(
             f"{place}: its mask has size (height, width) {reprlib.repr(size)}, the image {[height, width]}; "

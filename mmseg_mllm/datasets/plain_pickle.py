@@ -85,6 +85,10 @@ class _Machine:
     def signed(self, size: int) -> int:
         return int.from_bytes(self.take(size), "little", signed=True)
 
+    def text(self, size: int) -> str:
+        """Halves of characters, which Python writes too, are left to who uses the text."""
+        return self.take(size).decode("utf-8", "surrogatepass")
+
     def line(self) -> bytes:
         start = self.position
         end = self.program.index(b"\n", start)
@@ -191,9 +195,9 @@ _OPERATIONS: dict[int, Callable[[_Machine], Any]] = {
         "U": lambda m: m.push(m.take(m.number(1)).decode("latin1")),
         "T": lambda m: m.push(m.take(m.number(4)).decode("latin1")),
         "V": lambda m: m.push(m.line().decode("raw-unicode-escape")),
-        "\x8c": lambda m: m.push(m.take(m.number(1)).decode()),
-        "X": lambda m: m.push(m.take(m.number(4)).decode()),
-        "\x8d": lambda m: m.push(m.take(m.number(8)).decode()),
+        "\x8c": lambda m: m.push(m.text(m.number(1))),
+        "X": lambda m: m.push(m.text(m.number(4))),
+        "\x8d": lambda m: m.push(m.text(m.number(8))),
         # Containers.
         "]": lambda m: m.push([]),
         "l": lambda m: m.push(m.items()),

@@ -8,7 +8,7 @@ from mmengine.dataset import BaseDataset
 from mmseg.registry import DATASETS
 
 from mmseg_mllm.datasets.masks import shape_fault
-from mmseg_mllm.datasets.refer import ReferFiles, annotation_ids, load_refer
+from mmseg_mllm.datasets.refer import ReferFiles, annotation_ids, load_refer, refs_file
 from mmseg_mllm.errors import DataError
 from mmseg_mllm.prompts import expression_problem
 
@@ -23,7 +23,7 @@ class RefCOCODataset(BaseDataset):
     Args:
         data_root: Folder that the other paths are relative to.
         ann_file: COCO ``instances.json``.
-        split_file: ``refs(*).p``.
+        split_file: ``refs(*).p`` or ``grefs(*).json``; the other ending is tried where it is missing.
         data_prefix: ``dict(img_path=...)``, the folder of the images.
         split: One split name or several; with several, an image that occurs in two is two samples.
         dataset_name: Name in reports; the folder of ``ann_file`` by default ('refcoco+').
@@ -72,7 +72,7 @@ class RefCOCODataset(BaseDataset):
 
     def _join_prefix(self) -> None:
         super()._join_prefix()
-        self.split_file = str(Path(self.data_root or "", self.split_file))
+        self.split_file = str(refs_file(Path(self.data_root or "", self.split_file)))
 
     def read_files(self) -> ReferFiles:
         """Read what all splits hold."""

@@ -38,6 +38,13 @@ class ReferFiles:
         return list(dict.fromkeys(ref["split"] for ref in self.refs))
 
 
+def refs_file(path: str | Path) -> Path:
+    """The path, or its sibling ending in ``.p`` or ``.json`` if only that is there: gRefCOCO has both."""
+    path = Path(path)
+    others = [path.with_suffix(end) for end in (".p", ".json")]
+    return path if path.is_file() else next((other for other in others if other.is_file()), path)
+
+
 def load_refs(path: str | Path) -> list[dict]:
     """Read ``refs(*).p`` or ``grefs(*).p`` (pickle), or ``grefs(*).json``.
 
@@ -142,13 +149,8 @@ def _by_id(records: list[dict], kind: str, path: Path) -> dict[int, dict]:
 
 def _existing(path: str | Path) -> Path:
     path = Path(path)
-    if path.is_file():
-        return path
-    # gRefCOCO goes round as grefs(unc).json and as grefs(unc).p.
-    others = [other.name for other in (path.with_suffix(".p"), path.with_suffix(".json")) if other.is_file()]
-    advice = (
-        f"there is {others[0]}: name it in the config (split_file)"
-        if others
-        else "see docs/datasets.md for what to download and where to put it"
-    )
-    raise DataError(f"{path}: no such file; {advice}")
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such file; see docs/datasets.md for what to download and where to put it"
+        )
+    return path

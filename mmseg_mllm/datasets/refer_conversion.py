@@ -14,6 +14,7 @@ from mmseg_mllm.datasets.refer import (
     annotation_ids,
     load_refer,
     load_refs,
+    refs_file,
     with_sentences,
 )
 from mmseg_mllm.datasets.referring_json import parse_referring_json, read_existing_json
@@ -43,7 +44,7 @@ def refer_to_json(*, folder: str | Path, refs: str, out: str | Path) -> tuple[Re
             be written.
     """
     with _new_file(Path(out)) as scratch:
-        ann_file, split_file = Path(folder, "instances.json"), Path(folder, refs)
+        ann_file, split_file = Path(folder, "instances.json"), refs_file(Path(folder, refs))
         content = read_existing_json(ann_file)
         own = load_refs(split_file)
         asking = with_sentences(own)

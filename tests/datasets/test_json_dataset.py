@@ -311,6 +311,12 @@ def test_a_record_that_is_none(load, kind, record):
         (put("annotations", 0, expressions=["it", "."]), r"annotation 1 \(image 4\).*no words: '\.'"),
         (put("annotations", 0, expressions=["it", 5]), r"annotation 1 \(image 4\).*no words: 5"),
         (put("annotations", 1, expressions=["the [seg]"]), r"annotation 0 \(image 4\).*holds \[SEG\]"),
+        (put("annotations", 1, expressions=["it</s>"]), r"annotation 0 \(image 4\).*holds </s>"),
+        (put("annotations", 1, expressions=["it \ud83d"]), r"annotation 0 \(image 4\).*half of a character"),
+        (put("annotations", 1, expressions=["x" * 10_001]), "annotation 0 has 10,001 characters, the bound"),
+        (put("annotations", 1, segmentation=[[]]), r"annotation 0 \(image 4\) is empty"),
+        (put("annotations", 1, segmentation=[[[1, 1], [9, 1], [9, 9]]]), "annotation 0 .* made of points"),
+        (put("annotations", 1, segmentation=[1, 1, 9, 1, 9, 9]), "annotation 0 .* one list of numbers"),
         (put("groups", 1, expressions=[" "]), r"group number 1 \(from 0\) \(image 0\).*no words"),
     ],
 )

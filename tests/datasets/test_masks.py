@@ -110,13 +110,18 @@ def test_several_annotations_are_united():
         dict(size=[WIDTH, HEIGHT], counts=[PIXELS]),
         dict(size=[HEIGHT, WIDTH + 1], counts=[HEIGHT * (WIDTH + 1)]),
         compressed(np.ones((HEIGHT + 1, WIDTH), bool)),
-        dict(counts=[PIXELS]),
         dict(size=None, counts=[PIXELS]),
         dict(size=5, counts=[PIXELS]),
     ],
 )
 def test_rle_of_another_size_is_refused(rle):
     with pytest.raises(DataError, match=r"validation image 9, annotation 77.*\[23, 31\]"):
+        union_mask({77: rle}, height=HEIGHT, width=WIDTH, where="validation image 9")
+
+
+@pytest.mark.parametrize("rle", [dict(counts=[PIXELS]), dict(size=[HEIGHT, WIDTH]), dict(points=[1, 2])])
+def test_rle_that_lacks_a_part_is_refused(rle):
+    with pytest.raises(DataError, match=r"annotation 77: its RLE lacks `size` or `counts`"):
         union_mask({77: rle}, height=HEIGHT, width=WIDTH, where="validation image 9")
 
 

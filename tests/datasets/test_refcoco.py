@@ -202,6 +202,7 @@ def test_refs_without_sentences_ask_nothing(refer_root):
         ({}, "is empty"),
         ([[10, 10, 40, 30]], "three points"),
         ([[0.15, 0.2, 0.6, 0.2, 0.6, 0.6]], "between 0 and 1"),
+        ([[-0.001, 0.2, 1.002, 0.2, 0.6, 0.6]], "between 0 and 1"),
         ([[1, 1], [9, 1], [9, 9]], "made of points"),
     ],
 )
@@ -216,9 +217,44 @@ def test_a_shape_of_no_pixel(refer_root, shape, reason):
     assert val_samples(refer_root, GRefCOCODataset, "grefcoco", "grefs(unc).json")
 
 
-def test_a_name_that_goes_round_in_two_formats(refer_root):
-    with pytest.raises(DataError, match=r"grefs\(unc\)\.p: no such file; there is grefs\(unc\)\.json"):
-        val_samples(refer_root, GRefCOCODataset, "grefcoco", "grefs(unc).p")
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ([1, 1, 9, 1, 9, 9], "one list of numbers"),
+        ([0, 0, 9, 9], "one list of numbers"),
+        ([[[1, 1], [9, 1], [9, 9]]], r"but \[\[\[1, 1\], \[9, 1\], \[9, 9\]\]\]"),
+        ([dict(x=1, y=1), dict(x=9, y=1), dict(x=9, y=9)], "made of points"),
+        (dict(size=[24, 32]), "lacks `size` or `counts`"),
+        ("1 1 9 1 9 9", "neither polygons nor an RLE, but 1 1 9 1 9 9"),
+        (5, "neither polygons nor an RLE, but 5"),
+    ],
+)
+def test_a_shape_of_another_structure(refer_root, shape, reason):
+    path = refer_root / "refcoco" / "instances.json"
+    content = json.loads(path.read_text())
+    content["annotations"][0]["segmentation"] = shape
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=rf"segmentation of annotation 101 \(image 11\).*{reason}"):
+        val_samples(refer_root, RefCOCODataset, "refcoco", "refs(unc).p")
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_half_of_a_character_is_told_with_its_sentence(refer_root, protocol):
+    rewrite(refer_root, lambda refs, _: refs[0]["sentences"][0].update(sent="a dog \ud83d"))
+    path = refer_root / "refcoco" / "refs(unc).p"
+    path.write_bytes(pickle.dumps(pickle.loads(path.read_bytes()), protocol=protocol))
+    with pytest.raises(DataError, match=r"of ref 1 \(image 11\) holds half of a character"):
+        dataset_of(refer_root)
+
+
+def test_grefs_are_found_in_either_format(refer_root):
+    """As ReLA and MLLMSeg look for both."""
+    asked = "grefs(unc).json"
+    samples = val_samples(refer_root, GRefCOCODataset, "grefcoco", asked)
+    path = refer_root / "grefcoco" / asked
+    path.with_suffix(".p").write_bytes(pickle.dumps(json.loads(path.read_text()), protocol=2))
+    path.unlink()
+    assert val_samples(refer_root, GRefCOCODataset, "grefcoco", asked) == samples
 
 
 def val_samples(root, kind, folder, refs):

@@ -1,7 +1,7 @@
 """Checks of the masks that refs name."""
 
+import reprlib
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 
 from mmseg_mllm.datasets.checks.folder import Folder, Track
 from mmseg_mllm.datasets.checks.problems import Kind
-from mmseg_mllm.datasets.masks import MIN_POLYGON_NUMBERS, mask_box, shape_fault
+from mmseg_mllm.datasets.masks import MIN_POLYGON_NUMBERS, annotated_box, mask_box, shape_fault
 from mmseg_mllm.datasets.refer import annotation_ids
 from mmseg_mllm.errors import DataError
 
@@ -36,30 +36,31 @@ def check_masks(folder: Folder, track: Track) -> None:
 def _problems(annotation: dict, image: Mapping) -> list[tuple[Kind, str]]:
     where = f"annotation {annotation['id']} (image {image['id']})"
     segmentation, size = annotation["segmentation"], dict(height=image["height"], width=image["width"])
+    fault = shape_fault(segmentation)
+    reason = f"{where}: its segmentation {fault}" if fault else None
     try:
         box = mask_box(segmentation, **size, where=where)
     except DataError as error:
-        return [(Kind.MASK, str(error))]
-    found = [] if box else [(Kind.EMPTY_MASK, _with_reason(where, segmentation))]
-    if box and (fault := _box_fault(annotation.get("bbox"), box)):
-        found.append((Kind.BOX, f"{where}: {fault}"))
-    polygons = [part for part in segmentation or [] if isinstance(part, list)]
-    if box and any(len(polygon) < MIN_POLYGON_NUMBERS for polygon in polygons):
+        return [(Kind.MASK, reason or str(error))]
+    if reason or box is None:
+        return [(Kind.EMPTY_MASK, reason or where)]
+    found = []
+    if box_fault := _box_fault(annotation.get("bbox"), box, **size):
+        found.append((Kind.BOX, f"{where}: {box_fault}"))
+    polygons = [part for part in segmentation if isinstance(part, list)]
+    if any(len(polygon) < MIN_POLYGON_NUMBERS for polygon in polygons):
         found.append((Kind.FEW_POINTS, where))
     return found
 
 
-def _with_reason(where: str, segmentation: object) -> str:
-    fault = shape_fault(segmentation)
-    return f"{where}: its segmentation {fault}" if fault else where
-
-
-def _box_fault(bbox: object, around_mask: list[float]) -> str | None:
+def _box_fault(bbox: object, around_mask: list[float], *, height: int, width: int) -> str | None:
     """What is wrong with an annotated box; small differences are usual, and a missing box is none."""
-    if not isinstance(bbox, list) or len(bbox) != 4 or not all(isinstance(n, Real) for n in bbox):
+    if bbox is None:
         return None
-    x, y, right, bottom = bbox
-    iou = _iou(bbox, around_mask)
+    if annotated_box(bbox, height=height, width=width) is None:
+        return f"bbox {reprlib.repr(bbox)} is none in this image, and its mask's is taken"
+    x, y, right, bottom = map(float, bbox)
+    iou = _iou([x, y, right, bottom], around_mask)
     if iou < CLOSE <= _iou([x, y, right - x, bottom - y], around_mask):
         return f"bbox {bbox} is x1, y1, x2, y2; COCO's is x, y, width, height"
     return f"bbox {bbox}, its mask's is {around_mask}" if iou < FAR else None

@@ -7,7 +7,7 @@ from mmseg.registry import TRANSFORMS
 
 from mmseg_mllm.boxes import mask_boxes
 from mmseg_mllm.datasets.images import is_turned, read_rgb
-from mmseg_mllm.datasets.masks import union_mask
+from mmseg_mllm.datasets.masks import annotated_box, union_mask
 from mmseg_mllm.errors import DataError
 
 
@@ -64,12 +64,13 @@ class LoadReferringMasks(BaseTransform):
             if ids not in masks:
                 annotations = {i: results["annotations"][i] for i in ids}
                 segmentations = {i: annotation["segmentation"] for i, annotation in annotations.items()}
-                masks[ids] = union_mask(segmentations, height=height, width=width, where=where)
-                if ids and not masks[ids].any() and not results.get("may_cover_nothing"):
-                    raise DataError(
-                        f"{where}: the segmentation of annotation {', '.join(map(str, ids))} covers no "
-                        "pixel; mend it, or remove the annotation and its expressions"
-                    )
+                masks[ids] = union_mask(
+                    segmentations,
+                    height=height,
+                    width=width,
+                    where=where,
+                    may_cover_nothing=results.get("may_cover_nothing", False),
+                )
                 boxes[ids] = _box_around(annotations, height=height, width=width)
         results["gt_masks"] = np.stack([masks[e["ann_ids"]] for e in results["expressions"]])
         results["gt_bboxes"] = np.stack([boxes[e["ann_ids"]] for e in results["expressions"]])
@@ -80,7 +81,7 @@ def _box_around(annotations: dict[int, dict], *, height: int, width: int) -> np.
     """The box (4,) float32 around all annotations' boxes, zeros around nothing."""
     boxes = []
     for ann_id, annotation in annotations.items():
-        box = _annotated_box(annotation.get("bbox"), side=max(height, width))
+        box = annotated_box(annotation.get("bbox"), height=height, width=width)
         if box is None:
             mask = union_mask({ann_id: annotation["segmentation"]}, height=height, width=width)
             if not mask.any():  # zeros would reach to the image's corner
@@ -91,17 +92,3 @@ def _box_around(annotations: dict[int, dict], *, height: int, width: int) -> np.
         return np.zeros(4, dtype=np.float32)
     corners = np.stack(boxes)
     return np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)]).astype(np.float32)
-
-
-def _annotated_box(bbox: object, *, side: int) -> np.ndarray | None:
-    """x, y, width, height as x1, y1, x2, y2; None if it is no box in an image of ``side`` pixels."""
-    try:
-        numbers = np.array(bbox, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    if numbers.shape != (4,):
-        return None
-    start, size = numbers[:2], numbers[2:]
-    box = np.concatenate([start, start + size])
-    # Not a number fails each comparison.
-    return box if (size > 0).all() and (-side <= box).all() and (box <= 2 * side).all() else None

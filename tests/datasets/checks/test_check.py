@@ -1,5 +1,6 @@
 import json
 import pickle
+import re
 import shutil
 
 import numpy as np
@@ -164,6 +165,28 @@ def test_boxes_that_are_not_around_their_masks(root):
     }
     assert "annotation 101 (image 11): bbox [2, 3, 12, 20] is x1, y1, x2, y2" in examples
     assert "annotation 102 (image 11): bbox [0, 20, 5, 5], its mask's is" in examples
+
+
+@pytest.mark.parametrize(
+    "bbox", [[10**400, 3, 12, 20], [2, 3, -10, 17], [2, 3, 10], ["?", 3, 10, 17], [float("nan"), 3, 10, 17]]
+)
+def test_a_box_that_is_none(root, bbox):
+    change_instances(root, lambda annotations, _: annotations[101].update(bbox=bbox))
+    problems, examples = found(root)
+    assert problems["box is not the one around its mask", "val"] == ("warning", 1)
+    assert re.search(r"annotation 101 \(image 11\): bbox \[.+\] is none in this image", examples)
+
+
+def test_what_the_dataset_refuses_is_an_error_here_too(root):
+    # Drawn, these cover the pixel at the corner.
+    shape = [[0.15, 0.2, 0.6, 0.2, 0.6, 0.6, 0.15, 0.6]]
+    change_instances(root, lambda annotations, _: annotations[101].update(segmentation=shape))
+    change_refs(root, lambda refs: refs[0]["sentences"][0].update(sent="a dog \ud83d"))
+    problems, examples = found(root)
+    assert problems["mask covers no pixel", "val"] == ("error", 1)
+    assert "annotation 101 (image 11): its segmentation has coordinates between 0 and 1" in examples
+    assert problems["expression that can't be asked", "val"] == ("error", 1)
+    assert "of ref 1 (image 11) holds half of a character" in examples
 
 
 def test_what_only_grefcoco_may_have(root):

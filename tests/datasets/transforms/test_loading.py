@@ -224,8 +224,13 @@ def test_an_annotation_of_nothing_does_not_widen_the_box():
 
 @pytest.mark.parametrize("shape", [[[3, 2, 3, 2, 3, 2]], dict(size=[6, 8], counts=[48])])
 def test_a_target_of_no_pixel_is_an_error(shape):
-    with pytest.raises(DataError, match="refcoco image 11: the segmentation of annotation 5 covers no pixel"):
-        masks_of([(5,)], {5: dict(segmentation=shape)}, (6, 8))
+    annotations = {5: dict(segmentation=shape), 7: dict(segmentation=SQUARE)}
+    for ids in [(5,), (5, 7)]:  # also beside a whole one
+        with pytest.raises(
+            DataError, match="refcoco image 11, annotation 5: its segmentation covers no pixel"
+        ):
+            masks_of([(7,), ids], annotations, (6, 8))
+    assert targets_of([(5, 7)], annotations, (6, 8), may_cover_nothing=True)["gt_masks"].any()
 
 
 def test_an_annotated_box_may_reach_out_of_the_image():
