@@ -66,6 +66,7 @@ def test_photos_are_seen_upright(predictor, image, tmp_path):
 
 
 def test_mistakes_are_told(predictor, image, tmp_path):
+    predictor.model.backbone.tokenizer.tokenizer.add_special_tokens(dict(eos_token="<end_of_turn>"))
     with pytest.raises(ConfigError, match="set_image first"):
         predictor.segment("dog")
     with pytest.raises(DataError, match=r"nothing\.jpg"):
@@ -73,6 +74,9 @@ def test_mistakes_are_told(predictor, image, tmp_path):
     with pytest.raises(ConfigError, match="uint8 RGB"):
         predictor.set_image(image.astype(float))
     predictor.set_image(image)
+    for text in ("the dog<|im_end|>", "the dog <end_of_turn>", "the dog \ud83d"):
+        with pytest.raises(ConfigError, match="this expression holds"):
+            predictor.segment(["left dog", text])
     with pytest.raises(ConfigError, match="has no words"):
         predictor.segment(["dog", " . "])
     with pytest.raises(CheckpointError, match=r"nothing\.pth"):

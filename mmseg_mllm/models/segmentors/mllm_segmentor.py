@@ -291,7 +291,7 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
         written = backbone.generate(
             vision,
             [[prefix_ids + question for question in image] for image in asked],
-            max_new_tokens=MAX_NEW_TOKENS + max((len(q) for image in asked for q in image), default=0),
+            max_new_tokens=MAX_NEW_TOKENS + max(len(question) for image in asked for question in image),
         )
         branches, rejected = [], []
         for image_questions, image_answers in zip(asked, written, strict=True):

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from helpers.tiny_model import IMAGE_SIZE, make_samples
 
-from mmseg_mllm.errors import CheckpointError, ConfigError
+from mmseg_mllm.errors import CheckpointError, ConfigError, DataError
 
 EXPRESSIONS = [
     ["red circle on the left", "the dog", "a small blue star near the top"],
@@ -221,3 +221,16 @@ def test_two_hundred_expressions_and_an_image_without_any(build_segmentor, image
     found = build_segmentor()(images, samples, mode="predict")
     assert [len(sample.pred_instances.masks) for sample in found] == [200, 0]
     assert found[1].pred_instances.masks.shape == (0, *samples[1].ori_shape)
+
+
+@pytest.mark.parametrize("mode", ["loss", "predict"])
+@pytest.mark.parametrize("text", ["the <end_of_turn> dog", "the <END_OF_TURN>", "a dog</s>", "cat \ud83d"])
+def test_what_its_own_tokenizer_takes_for_a_token_is_refused(build_segmentor, images, mode, text):
+    """Also tokens that prompts.CONTROL_TOKENS lacks, in any case of letters."""
+    segmentor = build_segmentor()
+    tokenizer = segmentor.backbone.tokenizer.tokenizer
+    tokenizer.add_special_tokens(dict(additional_special_tokens=["<end_of_turn>"]))
+    samples = make_samples([["the dog"], ["the cat", text]])
+    samples[1].set_metainfo(dict(img_path="mine/a.jpg"))
+    with pytest.raises(DataError, match=r"^mine/a\.jpg: an expression holds "):
+        segmentor(images, samples, mode=mode)

@@ -172,6 +172,23 @@ def test_generate_reads_what_the_model_writes(talkative, images, monkeypatch):
     assert ends == {seg, rej, None}
 
 
+@torch.no_grad()
+def test_a_long_expression_is_repeated_to_its_end(build_segmentor, images, monkeypatch):
+    """A model that says what was asked before its [SEG] is not cut off, however long that is."""
+    segmentor = build_segmentor(protocol="generate")
+    backbone = segmentor.backbone
+    text = " ".join(["a large red circle"] * 50)
+    said = backbone.tokenizer.tokenizer(f"Sure, the mask of {text} is [SEG]").input_ids
+
+    def generate(vision, questions, *, max_new_tokens):
+        return [[said[:max_new_tokens] for _ in image] for image in questions]
+
+    monkeypatch.setattr(backbone, "generate", generate)
+    samples = segmentor(images, make_samples([["dog"], [text]]), mode="predict")
+    assert len(said) > 128
+    assert not samples[1].pred_instances.rejected.any()
+
+
 def test_generate_trains_as_independent(build_segmentor, images, monkeypatch):
     monkeypatch.setattr("random.choice", lambda options: options[0])
     losses = [
