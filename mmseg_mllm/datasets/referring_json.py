@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from mmseg_mllm.datasets.json_file import read_json
-from mmseg_mllm.datasets.limits import MAX_TEXT, check_limit
+from mmseg_mllm.datasets.limits import MAX_PIXELS, MAX_TEXT, check_limit
 from mmseg_mllm.datasets.masks import shape_fault
 from mmseg_mllm.datasets.refer import ReferFiles
-from mmseg_mllm.datasets.refer_records import is_name
+from mmseg_mllm.datasets.refer_records import MAX_ID, is_name
 from mmseg_mllm.errors import DataError
 from mmseg_mllm.prompts import expression_problem
 
@@ -60,6 +60,9 @@ def parse_referring_json(content: Any, *, path: str | Path) -> ReferFiles:
             required=ANNOTATION_FIELDS,
             optional=("expressions",),
         )
+        for image in images.values():
+            pixels = image["width"] * image["height"]
+            check_limit(f"image {image['id']} has", pixels, MAX_PIXELS, unit="pixels")
         groups = _checked_groups(content)
         for annotation in annotations.values():
             _check_image(annotation, f"annotation {annotation['id']}", images)
@@ -82,7 +85,7 @@ def parse_referring_json(content: Any, *, path: str | Path) -> ReferFiles:
 
 def _is_id(value: Any) -> bool:
     # By type: true is an int for isinstance. Below 0, REFER's files say "no target".
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value <= MAX_ID
 
 
 def _is_size(value: Any) -> bool:
@@ -94,8 +97,8 @@ def _are_ids(value: Any) -> bool:
 
 
 FIELDS = {
-    "id": (_is_id, "a whole number from 0"),
-    "image_id": (_is_id, "a whole number from 0"),
+    "id": (_is_id, "a whole number from 0 to 2**53"),
+    "image_id": (_is_id, "a whole number from 0 to 2**53"),
     "file_name": (is_name, "a text"),
     "width": (_is_size, "a whole number of pixels"),
     "height": (_is_size, "a whole number of pixels"),

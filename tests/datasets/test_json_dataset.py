@@ -311,6 +311,8 @@ def test_a_record_that_is_none(load, kind, record):
         (put("annotations", 0, expressions=["it", "."]), r"annotation 1 \(image 4\).*no words: '\.'"),
         (put("annotations", 0, expressions=["it", 5]), r"annotation 1 \(image 4\).*no words: 5"),
         (put("annotations", 1, expressions=["the [seg]"]), r"annotation 0 \(image 4\).*holds \[SEG\]"),
+        (put("annotations", 1, id=2**53 + 1), "whole number from 0"),
+        (put("images", 1, width=10**9), "image 0 has [0-9,]+ pixels, the bound is 50,000,000"),
         (put("annotations", 1, expressions=["it</s>"]), r"annotation 0 \(image 4\).*holds </s>"),
         (put("annotations", 1, expressions=["it \ud83d"]), r"annotation 0 \(image 4\).*half of a character"),
         (put("annotations", 1, expressions=["x" * 10_001]), "annotation 0 has 10,001 characters, the bound"),
