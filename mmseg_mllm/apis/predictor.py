@@ -22,6 +22,7 @@ from mmseg_mllm.datasets.transforms import PackReferringInputs, ResizeToInput
 from mmseg_mllm.engine.config import load_config
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models import MLLMSegmentor
+from mmseg_mllm.models.backbones.compute_dtype import compute_dtype
 from mmseg_mllm.models.checkpoints import mapped, readable
 from mmseg_mllm.models.features import SeenImages
 from mmseg_mllm.models.model_folder import use_model_folder
@@ -98,6 +99,9 @@ class RESPredictor:
         if in_folder:
             use_model_folder(model_config, checkpoint)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        # 'auto' is meant for the device that the model will be on.
+        dtype = compute_dtype(model_config.backbone.get("dtype", "float32"), device=torch.device(device).type)
+        model_config.backbone.dtype = str(dtype).removeprefix("torch.")
         with quiet_upstream(), torch.device(device):
             model = MODELS.build(model_config)
         if not in_folder:

@@ -83,6 +83,21 @@ def test_mistakes_are_told(predictor, image, tmp_path):
         RESPredictor.from_config(Config(dict(model=tiny_config())), str(tmp_path / "nothing.pth"))
 
 
+def test_auto_dtype_is_that_of_the_predictors_device(tmp_path, monkeypatch):
+    from mmseg.registry import MODELS
+
+    from mmseg_mllm.models.backbones import compute_dtype
+
+    config = tiny_config()
+    torch.save(MODELS.build(config).state_dict(), tmp_path / "model.pth")
+    config["backbone"]["dtype"] = "auto"
+    monkeypatch.setattr(compute_dtype, "get_device", lambda: "cuda")
+    fast = {"cuda": torch.bfloat16, "cpu": torch.float32}
+    monkeypatch.setattr(compute_dtype, "_fast_dtype", fast.__getitem__)
+    found = RESPredictor.from_config(Config(dict(model=config)), str(tmp_path / "model.pth"), device="cpu")
+    assert found.model.backbone.dtype is torch.float32
+
+
 TEXTS = ["left dog", "The Cat.", "a small red circle", "zebra", "man in a hat"]
 
 

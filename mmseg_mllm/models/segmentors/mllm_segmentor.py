@@ -149,6 +149,7 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
             seen: From :meth:`look`, of the same B images.
             data_samples: B samples with ``expressions``, one or more in all, and ``ori_shape``.
         """
+        self._check_expressions(data_samples)
         asked = [(b, text) for b, sample in enumerate(data_samples) for text in sample.expressions]
         found: list[list[InstanceData]] = [[] for _ in data_samples]
         for first in range(0, len(asked), self.max_expressions):

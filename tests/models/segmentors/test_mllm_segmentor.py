@@ -223,11 +223,12 @@ def test_two_hundred_expressions_and_an_image_without_any(build_segmentor, image
     assert found[1].pred_instances.masks.shape == (0, *samples[1].ori_shape)
 
 
-@pytest.mark.parametrize("mode", ["loss", "predict"])
+@pytest.mark.parametrize(("mode", "most"), [("loss", 64), ("predict", 64), ("predict", 2)])
 @pytest.mark.parametrize("text", ["the <end_of_turn> dog", "the <END_OF_TURN>", "a dog</s>", "cat \ud83d"])
-def test_what_its_own_tokenizer_takes_for_a_token_is_refused(build_segmentor, images, mode, text):
-    """Also tokens that prompts.CONTROL_TOKENS lacks, in any case of letters."""
+def test_what_its_own_tokenizer_takes_for_a_token_is_refused(build_segmentor, images, mode, most, text):
+    """Also tokens that prompts.CONTROL_TOKENS lacks, in any case of letters; also where asked in parts."""
     segmentor = build_segmentor()
+    segmentor.max_expressions = most
     tokenizer = segmentor.backbone.tokenizer.tokenizer
     tokenizer.add_special_tokens(dict(additional_special_tokens=["<end_of_turn>"]))
     samples = make_samples([["the dog"], ["the cat", text]])
