@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG := configs/mllmseg/internvl_tiny_toy.py
 WORK := work_dirs/internvl_tiny_toy
-LAST := $(WORK)/iter_$(shell sed -n 's/.*max_iters=\([0-9]*\).*/\1/p' configs/_base_/schedules/tiny.py).pth
+LAST := $(WORK)/iter_$(shell sed -n 's/.*max_iters=\([0-9]*\).*/\1/p' configs/_base_/schedules/toy_mllmseg.py).pth
 
 # Threads that wait spin for a moment only: spinning long, they starve one another on a machine with other work.
 export GOMP_SPINCOUNT ?= 50000

@@ -96,10 +96,12 @@ class PromptStyle:
         # Training answers repeat an expression as written, the test's repeat it as asked.
         repeated = asked if rng is None else [e.strip().strip(".") for e in expressions]
         turn = question.format(expressions=", ".join(asked))
-        return (
-            f"\n{turn}{TURN_END_TOKEN}\n<|im_start|>assistant\n",
-            f"{answer.format(repeated, tokens)}{TURN_END_TOKEN}",
-        )
+        return plain_branch(turn, answer.format(repeated, tokens))
+
+
+def plain_branch(question: str, answer: str) -> tuple[str, str]:
+    """A question and its answer in text, cut as :meth:`PromptStyle.branch` cuts them."""
+    return f"\n{question}{TURN_END_TOKEN}\n<|im_start|>assistant\n", f"{answer}{TURN_END_TOKEN}"
 
 
 def clean_expression(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Figures of a dataset split by the category or the size of what expressions speak of."""
+"""Figures of a dataset split by what expressions speak of (category, size) or by the words that they need."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +17,13 @@ SIZES = {"small (< 32² px)": 32**2, "medium (< 96² px)": 96**2, "large": float
 """COCO's sizes of objects, and the pixels that each stays below."""
 
 SEVERAL, NO_TARGET = "several categories", "no target"
+MORE_THAN_COLOUR = "more than colour"
+TITLES = {
+    "category": "category of the target",
+    "size": "size of the target",
+    "need": "the kinds of words that tell the target",
+}
+"""What expressions can be grouped by, as a table's title says it."""
 RES_FIGURES = ("cIoU", "mIoU", "Pr@0.5")
 GRES_FIGURES = ("gIoU", "cIoU", "N-acc", "T-acc", "Pr@0.5")
 
@@ -27,19 +34,19 @@ class GroupedImage:
 
     Attributes:
         counts: K expressions.
-        groups: K names.
+        groups: K tuples of names; an expression may be in several groups.
     """
 
     counts: ImageCounts
-    groups: list[str]
+    groups: list[tuple[str, ...]]
 
 
-def size_groups(image: ImageCounts) -> list[str]:
+def size_groups(image: ImageCounts) -> list[tuple[str, ...]]:
     """Group of each expression by the pixels of its annotated mask at the image's original size."""
-    return [_size(expression) if expression.has_target else NO_TARGET for expression in image.expressions]
+    return [(_size(expression) if expression.has_target else NO_TARGET,) for expression in image.expressions]
 
 
-def category_groups(sample: dict, names: Mapping[int, str]) -> list[str]:
+def category_groups(sample: dict, names: Mapping[int, str]) -> list[tuple[str, ...]]:
     """Group of each expression by the COCO category of its annotations.
 
     Args:
@@ -49,7 +56,22 @@ def category_groups(sample: dict, names: Mapping[int, str]) -> list[str]:
     Raises:
         DataError: an annotation's category has no name.
     """
-    return [_category(sample, ids, names) for ids in sample["ann_ids"]]
+    return [(_category(sample, ids, names),) for ids in sample["ann_ids"]]
+
+
+def need_groups(sample: dict, needs: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
+    """Groups of each expression: every kind of word that tells its target, of the smallest set that does.
+
+    Expressions that need more than the colour are also in the group ``MORE_THAN_COLOUR``.
+
+    Args:
+        sample: With ``expressions`` of :class:`RefCOCODataset`.
+        needs: See :func:`read_needs`.
+
+    Raises:
+        DataError: an expression is not among the needs.
+    """
+    return [_needs(sample, expression, needs) for expression in sample["expressions"]]
 
 
 def category_names(ann_file: str | Path) -> dict[int, str]:
@@ -69,7 +91,7 @@ def group_tables(images: Iterable[GroupedImage], *, by: str, rejection: str) -> 
 
     Args:
         images: Of any number of dataset splits, each asked in one way.
-        by: What the groups are, for the title.
+        by: What the groups are, a key of ``TITLES``.
         rejection: As in :class:`RESMetric`.
     """
     splits: dict[tuple[str, str], list[GroupedImage]] = {}
@@ -87,7 +109,7 @@ def _table(images: Sequence[GroupedImage], *, by: str, rejection: str) -> Result
     else:
         names, figures_of = GRES_FIGURES, partial(gres_figures, strict=rejection == "strict")
         protocol += f", rejection: {rejection}"
-    sizes = Counter(group for image in images for group in image.groups)
+    sizes = Counter(group for image in images for groups in image.groups for group in groups)
 
     def row(group: str, sums: Sums) -> dict[str, Value]:
         figures = figures_of(sums)
@@ -95,7 +117,7 @@ def _table(images: Sequence[GroupedImage], *, by: str, rejection: str) -> Result
         return {by: group} | counts | {name: figures[name] for name in names}
 
     return ResultTable(
-        title=f"{first.dataset} {first.split} by {by} of the target in percent, protocol: {protocol}",
+        title=f"{first.dataset} {first.split} by {TITLES[by]} in percent, protocol: {protocol}",
         names=[by],
         rows=[row(group, _sum(_only(images, group))) for group in sorted(sizes, key=partial(_rank, sizes))],
         total=row("all", every),
@@ -117,7 +139,7 @@ def _only(images: Sequence[GroupedImage], group: str) -> list[ImageCounts]:
     kept = []
     for image in images:
         pairs = zip(image.counts.expressions, image.groups, strict=True)
-        own = [expression for expression, name in pairs if name == group]
+        own = [expression for expression, names in pairs if group in names]
         if own:
             kept.append(replace(image.counts, expressions=own))
     return kept
@@ -127,6 +149,17 @@ def _rank(sizes: Counter[str], group: str) -> tuple:
     """Sizes from small to large, categories by their number of expressions, then what is of no one group."""
     order = [*SIZES, "", SEVERAL, NO_TARGET]
     return order.index(group if group in order else ""), -sizes[group], group
+
+
+def _needs(sample: dict, expression: dict, needs: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    need = needs.get(str(expression["sent_id"]))
+    if need is None:
+        raise DataError(
+            f"{sample['dataset']} image {sample['img_id']}: sentence {expression['sent_id']} is not in the "
+            "dataset's needs.json; the two don't belong together"
+        )
+    more = expression["ann_ids"] and set(need) != {"colour"}
+    return (*need, MORE_THAN_COLOUR) if more else tuple(need)
 
 
 def _size(expression: ExpressionCounts) -> str:

@@ -5,16 +5,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .descriptions import describe
+from .layout import Scene
 from .phrases import pair_phrase, plural_phrase, single_phrase
-from .predicates import Predicate, eligible_targets
-from .scene import Scene
-from .vocabulary import COLOURS, HELD_OUT_SORTED, ORDINARY, PLACES, SHAPES, SIZES, place_of
+from .predicates import Predicate, Relation, eligible_targets
+from .vocabulary import COLOURS, HELD_OUT_SORTED, NEEDS, ORDINARY, PLACES, RELATIONS, SHAPES, SIZES
 
-_SIZE_RATE = 0.25  # sentences that give the size although it is not needed
-_SIDE_RATE = 0.3  # corner objects called by one of their sides
-_DROP_RATE = 0.05  # sentences that leave out colour, shape or place
 _PAIR_RATE = 0.4  # several-target expressions of the form "A and B"
-_ABSENT_COLOUR_RATE = 0.8  # expressions without a target whose colour nothing has; the others are near misses
+_NEAR_RATE = 0.5  # expressions without a target that are near misses; of the others nothing has the colour
+_MAX_SENTENCES = 8
 # What a several-target expression names, and how often that form is tried first.
 _GROUP_FORMS = (
     ("colour",),
@@ -33,6 +32,16 @@ _ATTRIBUTE_WORDS = {
     "size": SIZES,
     "place": tuple(itertools.chain(*PLACES)),
 }
+NEAR_MISS, FAR = "near miss", "nothing of that colour"
+"""What stands for the need of an expression without a target."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sentence:
+    """An expression's words, and the kinds of words that it needs (see ``Predicate.need``)."""
+
+    text: str
+    need: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,55 +49,48 @@ class Expression:
     """Sentences that all mean the same objects: indices into ``Scene.objects``, none for no target."""
 
     targets: tuple[int, ...]
-    sentences: tuple[str, ...]
+    sentences: tuple[Sentence, ...]
 
 
 def refcoco_expressions(*, scene: Scene, rng: np.random.Generator) -> tuple[Expression, ...]:
-    """One expression of 1 or 2 sentences for every eligible object; 4 to 6 sentences in all."""
+    """One expression of 1 or 2 sentences for every object that can be told; at most 8 sentences in all."""
     targets = eligible_targets(scene=scene)
-    total = int(rng.integers(max(4, len(targets)), min(6, 2 * len(targets)) + 1))
-    doubled = {targets[i] for i in rng.permutation(len(targets))[: total - len(targets)]}
+    spare = _MAX_SENTENCES - len(targets)
+    doubled = {targets[i] for i in rng.permutation(len(targets))[: min(spare, len(targets) // 2)]}
     expressions = []
     for target in targets:
-        sentences: list[str] = []
-        while len(sentences) < (2 if target in doubled else 1):
-            predicate = _single_predicate(scene=scene, target=target, rng=rng)
-            sentence = single_phrase(predicate=predicate, rng=rng)
-            if sentence not in sentences:
-                sentences.append(sentence)
-        expressions.append(Expression(targets=(target,), sentences=tuple(sentences)))
+        found: dict[str, Sentence] = {}
+        for _ in range(2 if target in doubled else 1):
+            predicate = describe(scene=scene, target=target, rng=rng)
+            if predicate is not None:
+                sentence = _sentence(predicate=predicate, scene=scene, rng=rng)
+                found[sentence.text] = sentence
+        if found:
+            expressions.append(Expression(targets=(target,), sentences=tuple(found.values())))
     return tuple(expressions)
 
 
 def grefcoco_expressions(*, scene: Scene, rng: np.random.Generator) -> tuple[Expression, ...]:
     """Three one-sentence expressions: one target, several targets, no target."""
-    targets = eligible_targets(scene=scene)
-    target = targets[int(rng.integers(len(targets)))]
-    predicate = _single_predicate(scene=scene, target=target, rng=rng)
-    one = Expression(targets=(target,), sentences=(single_phrase(predicate=predicate, rng=rng),))
-    return (one, _several(scene=scene, rng=rng), _none(scene=scene, rng=rng))
+    (target,), (predicate,) = _described(scene=scene, count=1, rng=rng)
+    one = Expression(targets=(target,), sentences=(_sentence(predicate=predicate, scene=scene, rng=rng),))
+    return (one, _several(scene=scene, rng=rng), no_target(scene=scene, rng=rng))
 
 
-def _single_predicate(*, scene: Scene, target: int, rng: np.random.Generator) -> Predicate:
-    entry = scene.objects[target]
-    exact = Predicate(colour=entry.colour, shape=entry.shape, place=place_of(cell=entry.cell))
-    wanted = _varied(exact=exact, size=entry.size, rng=rng)
-    # The last one is unique in every scene: layouts with confusable objects are not sampled.
-    ladder = (wanted, exact, replace(exact, size=entry.size))
-    return next(predicate for predicate in ladder if predicate.matches(scene) == (target,))
+def _described(*, scene: Scene, count: int, rng: np.random.Generator) -> tuple[list[int], list[Predicate]]:
+    """``count`` objects in random order, each with a description; scenes have two that can be told."""
+    targets, predicates = [], []
+    while len(targets) < count:
+        for i in rng.permutation(eligible_targets(scene=scene)):
+            predicate = None if i in targets else describe(scene=scene, target=int(i), rng=rng)
+            if predicate is not None and len(targets) < count:
+                targets.append(int(i))
+                predicates.append(predicate)
+    return targets, predicates
 
 
-def _varied(*, exact: Predicate, size: str, rng: np.random.Generator) -> Predicate:
-    """A description of colour, shape and place, said with a little more or less."""
-    wanted = exact
-    sides = wanted.place.split()
-    if len(sides) == 2 and rng.random() < _SIDE_RATE:
-        wanted = replace(wanted, place=sides[int(rng.integers(2))])
-    if rng.random() < _SIZE_RATE:
-        wanted = replace(wanted, size=size)
-    if rng.random() < _DROP_RATE:
-        wanted = replace(wanted, **{("colour", "shape", "place")[int(rng.integers(3))]: None})
-    return wanted
+def _sentence(*, predicate: Predicate, scene: Scene, rng: np.random.Generator) -> Sentence:
+    return Sentence(text=single_phrase(predicate=predicate, rng=rng), need=predicate.need(scene))
 
 
 def _several(*, scene: Scene, rng: np.random.Generator) -> Expression:
@@ -98,11 +100,15 @@ def _several(*, scene: Scene, rng: np.random.Generator) -> Expression:
             if groups:
                 predicate = groups[int(rng.integers(len(groups)))]
                 targets = predicate.matches(scene)
-                sentence = plural_phrase(predicate=predicate, count=len(targets), rng=rng)
+                text = plural_phrase(predicate=predicate, count=len(targets), rng=rng)
+                sentence = Sentence(text=text, need=predicate.need(scene))
                 return Expression(targets=targets, sentences=(sentence,))
-    pair = [int(i) for i in rng.permutation(eligible_targets(scene=scene))[:2]]
-    first, second = (_single_predicate(scene=scene, target=target, rng=rng) for target in pair)
-    sentence = pair_phrase(predicates=(first, second), rng=rng)
+    pair, (first, second) = _described(scene=scene, count=2, rng=rng)
+    needed = {*first.need(scene), *second.need(scene)}
+    sentence = Sentence(
+        text=pair_phrase(predicates=(first, second), rng=rng),
+        need=tuple(name for name in NEEDS if name in needed),
+    )
     return Expression(targets=tuple(sorted(pair)), sentences=(sentence,))
 
 
@@ -118,22 +124,47 @@ def _groups(*, scene: Scene, form: tuple[str, ...]) -> list[Predicate]:
     return groups
 
 
-def _none(*, scene: Scene, rng: np.random.Generator) -> Expression:
-    """Some object's description, changed so that it is true of none; worded as those with a target are."""
+def no_target(*, scene: Scene, rng: np.random.Generator) -> Expression:
+    """A description of some object, changed so that it is true of none; worded as those with a target are."""
     pairs = HELD_OUT_SORTED if scene.split == "testB" else ORDINARY
-    there = {entry.colour for entry in scene.objects}
-    absent = [pair for pair in pairs if pair[0] not in there]
-    far = rng.random() < _ABSENT_COLOUR_RATE
+    near = rng.random() < _NEAR_RATE
     while True:
-        entry = scene.objects[int(rng.integers(len(scene.objects)))]
-        exact = Predicate(colour=entry.colour, shape=entry.shape, place=place_of(cell=entry.cell))
-        if far:
-            colour, shape = absent[int(rng.integers(len(absent)))]
-            exact = replace(exact, colour=colour, shape=shape)
+        if near:
+            _, (predicate,) = _described(scene=scene, count=1, rng=rng)
+            changed = _near_miss(predicate=predicate, rng=rng)
         else:
-            name = ("colour", "shape", "place")[int(rng.integers(3))]
-            words = _ATTRIBUTE_WORDS[name]
-            exact = replace(exact, **{name: words[int(rng.integers(len(words)))]})
-        predicate = _varied(exact=exact, size=entry.size, rng=rng)
-        if (exact.colour, exact.shape) in pairs and not predicate.matches(scene):
-            return Expression(targets=(), sentences=(single_phrase(predicate=predicate, rng=rng),))
+            changed = _far(scene=scene, rng=rng)
+        named = (changed.colour, changed.shape)
+        if None not in named and named not in pairs:
+            continue
+        if not changed.matches(scene) and changed.is_clear(scene):
+            need = (NEAR_MISS if near else FAR,)
+            sentence = Sentence(text=single_phrase(predicate=changed, rng=rng), need=need)
+            return Expression(targets=(), sentences=(sentence,))
+
+
+def _near_miss(*, predicate: Predicate, rng: np.random.Generator) -> Predicate:
+    """The same but for one claim."""
+    names = [name for name in predicate.claims() if name != "order"]
+    if not names:
+        return predicate
+    name = names[int(rng.integers(len(names)))]
+    if name == "relation":
+        side = tuple(RELATIONS)[int(rng.integers(len(RELATIONS)))]
+        return replace(predicate, relation=Relation(side=side, anchor=predicate.relation.anchor))
+    words = _ATTRIBUTE_WORDS[name]
+    return replace(predicate, **{name: words[int(rng.integers(len(words)))]})
+
+
+def _far(*, scene: Scene, rng: np.random.Generator) -> Predicate:
+    """A description whose colour nothing in the scene has."""
+    there = {entry.colour for entry in scene.objects}
+    pairs = [p for p in (HELD_OUT_SORTED if scene.split == "testB" else ORDINARY) if p[0] not in there]
+    colour, shape = pairs[int(rng.integers(len(pairs)))]
+    places = _ATTRIBUTE_WORDS["place"]
+    return Predicate(
+        colour=colour,
+        shape=shape if rng.random() < 0.8 else None,
+        size=SIZES[int(rng.integers(2))] if rng.random() < 0.3 else None,
+        place=places[int(rng.integers(len(places)))] if rng.random() < 0.5 else None,
+    )

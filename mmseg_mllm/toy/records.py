@@ -5,15 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from .expressions import Expression
+from .layout import Scene
 from .polygons import mask_to_polygons
-from .scene import Scene
 from .stamp import IMAGES_PER_SPLIT
 from .vocabulary import SHAPES, SPLITS
 
 # Ids follow from split and index alone, so that the size of one split changes no id of another.
-# An image has up to 5 objects and up to 8 refs (5 of RefCOCO, 3 of gRefCOCO) of 1 or 2 sentences.
-_ANNS_PER_IMAGE = 5
-_REFS_PER_IMAGE = 8
+# An image has up to 8 objects and up to 11 refs (8 of RefCOCO, 3 of gRefCOCO) of 1 or 2 sentences.
+_ANNS_PER_IMAGE = 8
+_REFS_PER_IMAGE = 11
 _SENTENCES_PER_REF = 2
 
 CATEGORIES = tuple(
@@ -101,6 +101,15 @@ def grefcoco_refs(
         }
 
 
+def sentence_needs(*, expressions: tuple[Expression, ...], refs: list[dict]) -> dict[str, list[str]]:
+    """Id of each sentence, as text -> the kinds of words that it needs."""
+    return {
+        str(sent_id): list(sentence.need)
+        for expression, ref in zip(expressions, refs, strict=True)
+        for sent_id, sentence in zip(ref["sent_ids"], expression.sentences, strict=True)
+    }
+
+
 def _ref_file_name(*, image: dict, annotation: dict) -> str:
     return image["file_name"].replace(".jpg", f"_{annotation['id']}.jpg")
 
@@ -108,7 +117,7 @@ def _ref_file_name(*, image: dict, annotation: dict) -> str:
 def _sentences(*, expression: Expression, ref_id: int, rng: np.random.Generator) -> dict:
     """``sent`` is lower case without punctuation; ``raw`` is as a person might have typed it."""
     sentences = []
-    for number, sentence in enumerate(expression.sentences):
+    for number, sentence in enumerate(s.text for s in expression.sentences):
         raw = (sentence, sentence.capitalize(), sentence.capitalize() + ".")[int(rng.integers(3))]
         sentences.append(
             {

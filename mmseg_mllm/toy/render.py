@@ -5,7 +5,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from .scene import Scene, SceneObject
+from .layout import Scene, SceneObject
 from .shapes import outline_coverage, outline_window, shape_outline
 from .vocabulary import COLOURS
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .scene import Scene
+from .layout import Scene
+from .sparse_scene import sample_sparse_scene
 from .stamp import ToyArguments, begin, finish, is_finished
 from .vocabulary import SHAPES
 from .writing import each_scene, save_picture
@@ -64,7 +65,9 @@ def write_toy_semseg(
         shutil.rmtree(out / name, ignore_errors=True)
         for split in arguments.counts:
             (out / name / split).mkdir(parents=True)
-    for index, scene in each_scene(arguments=arguments, show_progress=show_progress):
+    for index, scene in each_scene(
+        arguments=arguments, sample=sample_sparse_scene, show_progress=show_progress
+    ):
         stem = f"{scene.split}/{index:06d}"
         save_picture(scene=scene, seed=seed, index=index, path=out / "img_dir" / f"{stem}.jpg")
         label = Image.fromarray(class_map(scene=scene)).convert("P")

@@ -10,7 +10,7 @@ from mmseg_mllm.errors import ConfigError, DataError
 from .vocabulary import DEFAULT_COUNTS, SPLITS
 
 IMAGES_PER_SPLIT = 100_000  # the range of image ids that a split owns
-_FORMAT = 2  # raise when the same arguments give other files
+_FORMAT = 3  # raise when the same arguments give other files
 _STAMP = "toy.json"
 _UNFINISHED = "toy.json.unfinished"
 

@@ -14,16 +14,15 @@ SHAPES = ("circle", "square", "triangle", "star", "cross", "diamond")
 SIZES = ("small", "large")
 
 # One shape per colour and one colour per shape, so that no word on its own gives the split away.
-HELD_OUT = frozenset(
-    {
-        ("red", "star"),
-        ("green", "triangle"),
-        ("blue", "circle"),
-        ("yellow", "cross"),
-        ("purple", "square"),
-        ("cyan", "diamond"),
-    }
-)
+HELD_OUT_SHAPE = {
+    "red": "star",
+    "green": "triangle",
+    "blue": "circle",
+    "yellow": "cross",
+    "purple": "square",
+    "cyan": "diamond",
+}
+HELD_OUT = frozenset(HELD_OUT_SHAPE.items())
 ORDINARY = tuple((c, s) for c in COLOURS for s in SHAPES if (c, s) not in HELD_OUT)
 HELD_OUT_SORTED = tuple(sorted(HELD_OUT))
 
@@ -32,8 +31,13 @@ PLACES = (
     ("left", "middle", "right"),
     ("bottom left", "bottom", "bottom right"),
 )
-PLACED_CELLS = ((0, 0), (0, 2), (1, 1), (2, 0), (2, 2))
-"""Cells (row, column) that objects stand in, far enough apart for shapes of a size to learn from."""
+DIRECTIONS = {"left": (0, 1), "right": (0, -1), "top": (1, 1), "bottom": (1, -1)}
+"""Sides that objects are counted from: axis of the centre (0 is x), and the sign of counting."""
+RELATIONS = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "below": (1, 1)}
+"""Relations: axis, and the sign of the way from the other object."""
+ORDINALS = ("first", "second", "third")
+NEEDS = ("colour", "shape", "size", "place", "order", "relation")
+"""Kinds of words that can tell a target from the other objects."""
 
 SPLITS = ("train", "val", "testA", "testB")
 DEFAULT_COUNTS = {"train": 2000, "val": 200, "testA": 100, "testB": 100}
@@ -64,7 +68,7 @@ def place_holds(*, place: str, cell: tuple[int, int]) -> bool:
 def scene_rng(*, seed: int, split: str, index: int, stream: str) -> np.random.Generator:
     """Random generator of one aspect of one scene, independent of every other scene and aspect.
 
-    ``stream`` is "layout", "picture", "refs" or "grefs".
+    ``stream`` is "layout", "picture", "refs", "grefs" or "chat".
     """
-    streams = ("layout", "picture", "refs", "grefs")
+    streams = ("layout", "picture", "refs", "grefs", "chat")
     return np.random.default_rng([seed, SPLITS.index(split), index, streams.index(stream)])

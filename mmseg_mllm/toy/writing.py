@@ -10,22 +10,27 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mmseg_mllm.errors import MMSegMLLMError
 
+from .layout import Scene
 from .render import render_scene
-from .scene import Scene, sample_scene
 from .stamp import ToyArguments, is_finished
 from .vocabulary import scene_rng
 
 _JPEG_QUALITY = 92
 
 
-def each_scene(*, arguments: ToyArguments, show_progress: bool) -> Iterator[tuple[int, Scene]]:
-    """(index in its split, scene) of every image of a set, split by split, with a progress bar on request."""
+def each_scene(
+    *, arguments: ToyArguments, sample: Callable[..., Scene], show_progress: bool
+) -> Iterator[tuple[int, Scene]]:
+    """(index in its split, scene) of every image of a set, split by split, with a progress bar on request.
+
+    ``sample`` makes a scene from ``seed``, ``split`` and ``index``.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not show_progress) as progress:
         task = progress.add_task("toy images", total=sum(arguments.counts.values()))
         for split, count in arguments.counts.items():
             for index in range(count):
-                yield index, sample_scene(seed=arguments.seed, split=split, index=index)
+                yield index, sample(seed=arguments.seed, split=split, index=index)
                 progress.advance(task)
 
 

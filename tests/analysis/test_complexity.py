@@ -51,14 +51,15 @@ def llm_flops(text, prefix, expressions):
     return text.num_hidden_layers * layer
 
 
-def encode_flops(head, text, pixels, coarse):
-    """Projection, DSFF on ``pixels`` detail and ``coarse`` semantic tokens, self-attention of the decoder."""
+def encode_flops(head, vision, text, pixels, coarse):
+    """Projections, DSFF of ``pixels`` detail and ``coarse`` semantic tokens, decoder self-attention."""
     C, F = head.channels, head.get("feedforward_channels", head.channels)
     self_attention = dense(pixels, C, 4 * C) + attention(pixels, pixels, C)
     cross_attention = dense(pixels + coarse, C, 2 * C) + attention(pixels, coarse, C)
     dysample = dense(coarse, C, 2 * 4 * 2**2)
     fused = cross_attention + self_attention + 2 * dense(pixels, C, F) + dysample + dense(pixels, 3 * C, C)
-    return dense(coarse, text.hidden_size, C) + fused + self_attention
+    detail = 0 if vision.hidden_size == C else dense(pixels, vision.hidden_size, C)
+    return detail + dense(coarse, text.hidden_size, C) + fused + self_attention
 
 
 def decode_flops(head, text, pixels, patch, expressions):
@@ -84,7 +85,7 @@ def test_flops_are_those_of_the_layer_sizes(name, expressions):
         "vision tower": vision_flops(vision),
         "projector": sum(dense(pixels // 4, *sizes) for sizes in projector),
         "language model": llm_flops(text, PREFIX_TOKENS + pixels // 4, expressions),
-        "decoder, per image": encode_flops(head, text, pixels, pixels // 4),
+        "decoder, per image": encode_flops(head, vision, text, pixels, pixels // 4),
         "decoder, per expression": decode_flops(head, text, pixels, vision.patch_size, expressions),
     }
 

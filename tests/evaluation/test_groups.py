@@ -8,6 +8,7 @@ from mmseg_mllm.errors import DataError
 from mmseg_mllm.evaluation.counts import count_image
 from mmseg_mllm.evaluation.figures import gres_figures, res_figures
 from mmseg_mllm.evaluation.groups import (
+    MORE_THAN_COLOUR,
     NO_TARGET,
     SEVERAL,
     SIZES,
@@ -15,8 +16,10 @@ from mmseg_mllm.evaluation.groups import (
     category_groups,
     category_names,
     group_tables,
+    need_groups,
     size_groups,
 )
+from mmseg_mllm.evaluation.needs import read_needs
 from mmseg_mllm.evaluation.sums import Sums
 from mmseg_mllm.tables.layout import as_text
 
@@ -43,8 +46,8 @@ def rows(table) -> list[list[str]]:
 
 def test_sizes_are_cocos():
     found = size_groups(image(32**2 - 1, 32**2, 96**2 - 1, 96**2, 0))
-    assert found == [SMALL, MEDIUM, MEDIUM, LARGE, SMALL]
-    assert size_groups(image(50, 0, ann_ids=[(1,), ()])) == [SMALL, NO_TARGET]
+    assert found == [(SMALL,), (MEDIUM,), (MEDIUM,), (LARGE,), (SMALL,)]
+    assert size_groups(image(50, 0, ann_ids=[(1,), ()])) == [(SMALL,), (NO_TARGET,)]
 
 
 def test_categories_are_those_of_the_annotations():
@@ -52,7 +55,7 @@ def test_categories_are_those_of_the_annotations():
     sample = dict(dataset="refcoco", img_id=3, annotations=annotations)
     ids = [(4,), (6,), (4, 5), (4, 6), ()]
     found = category_groups(sample | dict(ann_ids=ids), NAMES)
-    assert found == ["person", "dog", "person", SEVERAL, NO_TARGET]
+    assert found == [("person",), ("dog",), ("person",), (SEVERAL,), (NO_TARGET,)]
     with pytest.raises(DataError, match=r"refcoco image 3: .* of category 7"):
         category_groups(sample | dict(ann_ids=[(6,)]), {1: "person"})
 
@@ -88,11 +91,39 @@ def test_a_table_has_the_figures_of_its_groups_and_of_all():
 
 
 def test_categories_stand_by_their_number_and_what_is_of_none_last():
-    groups = ["dog", "cat", NO_TARGET, "zebra", SEVERAL, "cat", "ant"]
+    groups = [(name,) for name in ("dog", "cat", NO_TARGET, "zebra", SEVERAL, "cat", "ant")]
     counts = image(*range(50, 57))
     (table,) = group_tables([GroupedImage(counts=counts, groups=groups)], by="category", rejection="paper")
     names = ["category", "cat", "ant", "dog", "zebra", SEVERAL, NO_TARGET, "all"]
     assert [row[0] for row in rows(table)] == names
+
+
+def test_an_expression_counts_for_every_kind_of_word_that_it_needs():
+    needs = {"1": ["colour"], "2": ["colour", "size"], "3": ["near miss"]}
+    ids = [(1,), (2,), ()]
+    expressions = [dict(sent_id=n, ann_ids=own) for n, own in enumerate(ids, start=1)]
+    sample = dict(dataset="toy", img_id=3, expressions=expressions)
+    groups = need_groups(sample, needs)
+    assert groups == [("colour",), ("colour", "size", MORE_THAN_COLOUR), ("near miss",)]
+    with pytest.raises(DataError, match="toy image 3: sentence 2 is not in"):
+        need_groups(sample, {"1": ["colour"]})
+    counts = image(50, 60, 0, ann_ids=ids)
+    (table,) = group_tables([GroupedImage(counts=counts, groups=groups)], by="need", rejection="paper")
+    assert "kinds of words that tell the target" in table.title
+    counted = {row[0]: row[2] for row in rows(table)[1:]}
+    assert counted == {"colour": "2", "size": "1", MORE_THAN_COLOUR: "1", "near miss": "1", "all": "3"}
+
+
+def test_needs_lie_beside_the_annotations(tmp_path):
+    path = tmp_path / "instances.json"
+    with pytest.raises(DataError, match=r"needs\.json: no such file"):
+        read_needs(path)
+    (tmp_path / "needs.json").write_text('{"7": ["colour", "place"]}')
+    assert read_needs(path) == {"7": ["colour", "place"]}
+    for damaged in ('["colour"]', '{"7": "colour"}', '{"7": [1]}'):
+        (tmp_path / "needs.json").write_text(damaged)
+        with pytest.raises(DataError, match=r"needs\.json"):
+            read_needs(path)
 
 
 @pytest.mark.parametrize("rejection", ["paper", "strict"])

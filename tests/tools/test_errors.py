@@ -98,7 +98,7 @@ def test_expression_empty(fails, options, broken_toy):
 
 
 def test_checkpoint_of_another_config(fails, options, trained):
-    other = "model.backbone.arch.text_config.intermediate_size=200"
+    other = "model.backbone.lora.r=8"
     message = fails("tools/test.py", CONFIG, trained / "iter_6.pth", *options, other)
     assert "not one of this config" in message
 

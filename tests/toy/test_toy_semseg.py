@@ -6,8 +6,9 @@ from PIL import Image
 
 from mmseg_mllm.engine.config import load_config
 from mmseg_mllm.errors import DataError
-from mmseg_mllm.toy import SEMSEG_CLASSES, SEMSEG_PALETTE, sample_scene, write_toy_refcoco, write_toy_semseg
+from mmseg_mllm.toy import SEMSEG_CLASSES, SEMSEG_PALETTE, write_toy_refcoco, write_toy_semseg
 from mmseg_mllm.toy.semseg import class_map
+from mmseg_mllm.toy.sparse_scene import sample_sparse_scene
 
 FEW = dict(train=3, val=2)
 
@@ -24,7 +25,7 @@ def files_of(root):
 def test_every_pixel_has_the_class_of_the_front_shape(root):
     for split, count in FEW.items():
         for index in range(count):
-            scene = sample_scene(seed=3, split=split, index=index)
+            scene = sample_sparse_scene(seed=3, split=split, index=index)
             stem = f"{split}/{index:06d}"
             ids = np.asarray(Image.open(root / "ann_dir" / f"{stem}.png"))
             assert Image.open(root / "img_dir" / f"{stem}.jpg").size == (scene.width, scene.height)

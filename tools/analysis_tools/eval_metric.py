@@ -1,4 +1,4 @@
-"""Figures of saved predictions, without the model: eval_metric.py CONFIG PRED.json [--by category|size]."""
+"""Figures of saved predictions, without the model: eval_metric.py CONFIG PRED.json [--by WHAT]."""
 
 import argparse
 from pathlib import Path
@@ -10,6 +10,7 @@ from rich.progress import track
 
 from mmseg_mllm.engine.cli import check_config_path, config_parser, made_by, run_tool
 from mmseg_mllm.errors import DataError
+from mmseg_mllm.evaluation.needs import read_needs
 from mmseg_mllm.evaluation.predictions import read_predictions
 from mmseg_mllm.evaluation.rejection import REJECTIONS
 from mmseg_mllm.evaluation.report import tables
@@ -30,7 +31,10 @@ def parse_args() -> argparse.Namespace:
         help="GRES: a wrongly rejected target keeps its mask (paper, the default) or has none (strict)",
     )
     parser.add_argument(
-        "--by", choices=["category", "size"], help="also a table per split by the target's category or size"
+        "--by",
+        choices=["category", "size", "need"],
+        help="also a table per split by the target's category or size, or (toy data) by the kinds of words "
+        "that an expression needs",
     )
     add_table_flags(parser)
     args = parser.parse_args()
@@ -54,6 +58,7 @@ def main() -> None:
         category_groups,
         category_names,
         group_tables,
+        need_groups,
         size_groups,
     )
     from mmseg_mllm.evaluation.saved import saved_samples
@@ -66,6 +71,7 @@ def main() -> None:
     file = read_predictions(args.predictions)
     datasets = annotations_only(config, splits=args.split)
     names = {part.dataset_name: category_names(part.ann_file) for part in datasets if args.by == "category"}
+    needs = {part.dataset_name: read_needs(part.ann_file) for part in datasets if args.by == "need"}
     grouped = []
     total = sum(map(len, datasets))
     for sample in track(
@@ -84,6 +90,8 @@ def main() -> None:
             )
         elif args.by == "size":
             grouped.append(GroupedImage(counts=counts, groups=size_groups(counts)))
+        elif args.by == "need":
+            grouped.append(GroupedImage(counts=counts, groups=need_groups(sample, needs[sample["dataset"]])))
     metric.evaluate(total)
     found = [*tables(metric.rows), *group_tables(grouped, by=args.by, rejection=metric.rejection)]
     write_tables(found, args, made_by=made_by())

@@ -1,4 +1,4 @@
-# A random InternVL of about 2 M parameters for learning and tests; everything is trained.
+# A random InternVL of about 2 M parameters for tests; everything is trained.
 model = dict(
     type="MLLMSegmentor",
     data_preprocessor=dict(

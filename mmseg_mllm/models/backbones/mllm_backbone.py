@@ -21,6 +21,7 @@ from mmseg_mllm.models.backbones.compute_dtype import compute_dtype
 from mmseg_mllm.models.backbones.hf_model import build_hf_model, check_folder
 from mmseg_mllm.models.backbones.sequence_layout import SequenceLayout, pack
 from mmseg_mllm.models.features import MLLMFeatures, ReadPrefix, VisionFeatures
+from mmseg_mllm.weights import packaged
 
 
 @MODELS.register_module()
@@ -33,7 +34,8 @@ class MLLMBackbone(BaseModule):
     Args:
         arch: transformers config of the model (``model_type``, ``vision_config``, ``text_config``). The
             vocabulary counts all special tokens.
-        pretrained: Folder or hub name of a native transformers checkpoint, None for random weights.
+        pretrained: Folder or hub name of a native transformers checkpoint, or one that comes with the package
+            ('mmseg_mllm://internvl_tiny'); None for random weights.
         tokenizer: Folder or hub name, a registered function as ``dict(type=...)``, or None for that of
             ``pretrained``.
         lora: Arguments of ``peft.LoraConfig`` for the LLM's linears (``r``, ``lora_alpha``, ...), or None.
@@ -59,7 +61,7 @@ class MLLMBackbone(BaseModule):
         if torch.get_default_device().type == "meta":
             pretrained = None
         elif pretrained is not None:
-            pretrained = os.path.expanduser(pretrained)
+            pretrained = packaged(os.path.expanduser(pretrained))
             check_folder(pretrained)
         self.dtype = compute_dtype(dtype)
         self.tokenizer = build_tokenizer(tokenizer, pretrained)
@@ -183,6 +185,18 @@ class MLLMBackbone(BaseModule):
                 loss_text=self._text_loss(hidden, layout),
             )
 
+    def answer_logits(self, vision: VisionFeatures, layout: SequenceLayout) -> Tensor:
+        """What the model would say at each supervised token: (M, vocabulary) float32 logits.
+
+        Args:
+            vision: Of B images.
+            layout: Supervised sequences of the same B images.
+        """
+        layout = layout.to(vision.detail.device)
+        with self.autocast():
+            hidden = self._language_model(self._embed(layout, vision.image_tokens), layout).last_hidden_state
+            return self._answer_logits(hidden[0], layout)
+
     @torch.no_grad()
     def read_prefix(self, vision: VisionFeatures, prefix: str, *, image_size: int) -> ReadPrefix:
         """Read the words before the image and the image, and keep what questions need of them.
@@ -301,9 +315,11 @@ class MLLMBackbone(BaseModule):
         """Cross-entropy on answer tokens of the row (L, C_l); the LM head sees these positions only."""
         if not len(layout.answer_ids):
             return None
-        logits = self.model.lm_head(hidden[layout.answer_reads]).float()
-        losses = F.cross_entropy(logits, layout.answer_ids, reduction="none")
+        losses = F.cross_entropy(self._answer_logits(hidden, layout), layout.answer_ids, reduction="none")
         return (losses * layout.answer_weights).sum()
+
+    def _answer_logits(self, hidden: Tensor, layout: SequenceLayout) -> Tensor:
+        return self.model.lm_head(hidden[layout.answer_reads]).float()
 
 
 def build_tokenizer(tokenizer: str | dict | None, pretrained: str | None) -> ChatTokenizer | None:

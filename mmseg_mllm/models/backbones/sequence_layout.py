@@ -13,8 +13,9 @@ class Branch:
 
     Attributes:
         ids: Token ids.
-        slots: Offsets in ``ids`` of the [SEG] / [REJ] tokens, one per expression. An offset may equal
-            ``len(ids)``: a slot's features are read one token before it, so the slot itself can be cut off.
+        slots: Offsets in ``ids`` of the [SEG] / [REJ] tokens, one per expression; none where answers are
+            plain text. An offset may equal ``len(ids)``: a slot's features are read one token before it, so
+            the slot itself can be cut off.
         answer_start: Offset of the first supervised token, None to supervise nothing.
     """
 
@@ -23,8 +24,9 @@ class Branch:
     answer_start: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.slots or min(self.slots) < 1 or self.answer_start == 0:
-            raise ValueError("a branch needs a question before its answer, and at least one slot in it")
+        empty = not self.slots and self.answer_start is None
+        if empty or min(self.slots, default=1) < 1 or self.answer_start == 0:
+            raise ValueError("a branch needs a question before its answer, and a slot or a supervised answer")
 
 
 @dataclass(frozen=True, kw_only=True)

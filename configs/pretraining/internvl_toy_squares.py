@@ -1,0 +1,14 @@
+# First stage of pretraining the tiny InternVL: the image tokens learn to tell what their square shows.
+_base_ = "./internvl_toy_chat.py"
+max_iters = 1500
+model = dict(with_text=False)
+load_from = None
+train_dataloader = dict(dataset=dict(seed=2))
+train_cfg = dict(max_iters=max_iters, val_interval=100_000)
+optim_wrapper = dict(muon=dict(lr=3e-3))
+schedule = [
+    dict(type="LinearLR", start_factor=1e-2, by_epoch=False, begin=0, end=30),
+    dict(type="CosineAnnealingLR", eta_min=2e-4, by_epoch=False, begin=30, end=max_iters),
+]
+param_scheduler = dict(_delete_=True, muon=schedule, adamw=schedule)
+del schedule

@@ -1,0 +1,54 @@
+"""Toy scenes with questions and answers, made when they are asked for."""
+
+import numpy as np
+import torch
+from mmengine.structures import BaseDataElement
+from mmseg.registry import DATASETS
+from PIL import Image
+from torch.utils.data import Dataset
+
+from mmseg_mllm.toy.chat import scene_turns, square_labels
+from mmseg_mllm.toy.render import render_scene
+from mmseg_mllm.toy.scene import sample_scene
+from mmseg_mllm.toy.vocabulary import scene_rng
+
+
+@DATASETS.register_module()
+class ToyChatDataset(Dataset):
+    """One sample is one rendered scene with its questions and answers; nothing is read from disk.
+
+    A sample holds ``inputs`` (3, S, S) uint8 RGB, and ``data_samples`` with ``turns`` (question and answer)
+    and ``kinds``, their kinds, and what ``toy.chat.square_labels`` says of the image.
+
+    Args:
+        length: Number of scenes.
+        image_size: Side S of the image in pixels.
+        seed: Of the scenes; the toy set of the quick start has 0.
+        split: Whose scenes: 'train', 'val', 'testA' or 'testB'.
+    """
+
+    def __init__(self, *, length: int, image_size: int, seed: int, split: str = "train") -> None:
+        self.length = length
+        self.image_size = image_size
+        self.seed = seed
+        self.split = split
+        self.metainfo: dict = {}
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict:
+        origin = dict(seed=self.seed, split=self.split, index=index)
+        scene = sample_scene(**origin)
+        picture = Image.fromarray(render_scene(scene=scene, rng=scene_rng(**origin, stream="picture")))
+        side = (self.image_size, self.image_size)
+        pixels = np.array(picture.resize(side, Image.Resampling.BICUBIC))
+        turns = scene_turns(scene=scene, rng=scene_rng(**origin, stream="chat"))
+        sample = BaseDataElement(
+            metainfo=dict(
+                turns=[(turn.question, turn.answer) for turn in turns],
+                kinds=[turn.kind for turn in turns],
+                **square_labels(scene=scene),
+            )
+        )
+        return dict(inputs=torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), data_samples=sample)

@@ -1,0 +1,125 @@
+"""Pretraining with text: what is right, what is trained by which optimiser, how it starts."""
+
+import pytest
+import torch
+from helpers.tiny_model import tiny_config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+
+from mmseg_mllm.pretraining import AnswerMetric, MuonConstructor, ToyChatDataset
+from mmseg_mllm.pretraining.language_start import start_by_likeness
+from mmseg_mllm.pretraining.vision_start import start_like_convolutions
+
+
+@pytest.fixture(scope="module")
+def model():
+    init_default_scope("mmseg")
+    torch.manual_seed(0)
+    backbone = tiny_config(trainable=["vision", "projector", "llm", "lm_head"])["backbone"]
+    # One image token for each of the 6 x 6 squares, and heads as wide as the start needs.
+    backbone["arch"]["vision_config"] |= dict(
+        image_size=96, hidden_size=64, num_attention_heads=2, intermediate_size=32, initializer_range=0.1
+    )
+    preprocessor = dict(type="ImgDataPreprocessor", mean=[120.0] * 3, std=[60.0] * 3)
+    return MODELS.build(dict(type="MLLMChat", backbone=backbone, data_preprocessor=preprocessor))
+
+
+@pytest.fixture(scope="module")
+def batch():
+    dataset = ToyChatDataset(length=4, image_size=96, seed=1)
+    return pseudo_collate([dataset[0], dataset[1]])
+
+
+@torch.no_grad()
+def test_first_heads_start_by_looking_at_neighbours(model):
+    tower = model.backbone.model.model.vision_tower
+    start_like_convolutions(tower)
+    hidden = tower.embeddings(torch.randn(1, 3, 96, 96))
+    layer = tower.encoder.layer[0]
+    normed = layer.layernorm_before(hidden)
+    heads = layer.attention.num_heads
+    q, k = (
+        p(normed).unflatten(2, (heads, -1))[0].transpose(0, 1)
+        for p in (layer.attention.q_proj, layer.attention.k_proj)
+    )
+    seen = (q @ k.transpose(1, 2))[:, 1:, 1:].argmax(dim=2)
+    inner = torch.arange(144).view(12, 12)[1:-1, 1:-1].flatten()
+    for head, step in enumerate((1, -1)):
+        assert (seen[head, inner] == inner + step).float().mean() > 0.7
+
+
+@torch.no_grad()
+def test_a_word_starts_by_looking_at_itself_and_ends_as_itself(model):
+    mllm, tokenizer = model.backbone.model, model.backbone.tokenizer.tokenizer
+    start_by_likeness(mllm, tokenizer)
+    ids = torch.tensor(tokenizer.convert_tokens_to_ids(["red", "Ġblue", "Ġred", "Ġcircle"]))
+    words = mllm.get_input_embeddings()(ids)
+    attention = mllm.model.language_model.layers[0].self_attn
+    assert torch.equal(words[0], words[2])
+    queries = (attention.q_proj(words) - attention.q_proj.bias).unflatten(1, (4, -1))
+    keys = (attention.k_proj(words) - attention.k_proj.bias).unflatten(1, (2, -1))
+    likeness = torch.einsum("ihd,jhd->hij", queries, keys.repeat_interleave(2, dim=1))
+    assert (likeness[:, 0].argmax(dim=1) % 2 == 0).all()
+    assert (likeness[:, 3].argmax(dim=1) == 3).all()
+    assert mllm.lm_head(words[1]).argmax() in tokenizer.convert_tokens_to_ids(["blue", "Ġblue"])
+
+
+def test_the_same_sample_every_time(batch):
+    again = ToyChatDataset(length=2, image_size=96, seed=1)[1]
+    assert torch.equal(again["inputs"], batch["inputs"][1])
+    assert again["data_samples"].turns == batch["data_samples"][1].turns
+
+
+@torch.no_grad()
+def test_an_answer_is_right_where_the_model_would_write_it(model, batch):
+    model.eval()
+    data = model.data_preprocessor(batch)
+    samples = model(**data, mode="predict")
+    questions = [[turn[0] for turn in sample.turns] for sample in samples]
+    style = model.prompt
+    prefix, asked = model.backbone.questions(
+        style.prefix(),
+        [[f"\n{q}<|im_end|>\n<|im_start|>assistant\n" for q in image] for image in questions],
+        image_size=96,
+    )
+    # A random model says one thing to everything: let the truth be what it writes, for some questions.
+    written = model.backbone.generate(
+        model.backbone.see(data["inputs"]),
+        [[prefix + question for question in image] for image in asked],
+        max_new_tokens=6,
+    )
+    tokenizer = model.backbone.tokenizer.tokenizer
+    for sample, image in zip(samples, written, strict=True):
+        texts = [tokenizer.decode(ids).removesuffix("<|im_end|>") for ids in image]
+        ends = [ids[-1] == model.backbone.tokenizer.turn_end_id for ids in image]
+        truth = [
+            (question, text if n % 2 else "large red circle")
+            for n, ((question, _), text) in enumerate(zip(sample.turns, texts, strict=True))
+        ]
+        sample.set_metainfo(dict(turns=truth, ended=ends))
+    for sample in model(**data, mode="predict"):
+        for n, (right, ended) in enumerate(zip(sample.right, sample.ended, strict=True)):
+            assert right == (n % 2 == 1 and ended) or (n % 2 and not ended)
+
+
+def test_both_optimisers_move_all_parameters(model, batch):
+    model.train()
+    wrappers = MuonConstructor(dict(muon=dict(lr=1e-3), adamw=dict(lr=1e-3, weight_decay=0.0)))(model)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    losses = model.train_step(batch, wrappers)
+    assert {"loss", "text", "words", "boxes"} <= losses.keys()
+    still = [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
+    assert all("k_proj.bias" in name for name in still), still  # softmax doesn't feel these
+    assert {p.ndim for group in wrappers["muon"].param_groups for p in group["params"]} == {2}
+
+
+def test_shares_of_right_answers():
+    metric = AnswerMetric()
+    metric.process(None, [dict(kinds=["box", "box", "count"], right=[True, False, True])])
+    metric.process(None, [dict(kinds=["box"], right=[False])])
+    assert metric.evaluate(2) == {
+        "answers/box": pytest.approx(100 / 3),
+        "answers/count": 100.0,
+        "answers/all": 50.0,
+    }
