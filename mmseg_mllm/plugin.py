@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from types import ModuleType
 
 PARTS = {
-    "DATASETS": ("datasets.refcoco", "datasets.grefcoco", "datasets.json_dataset"),
+    "DATASETS": ("datasets.refcoco", "datasets.grefcoco", "datasets.json_dataset", "pretraining.dataset"),
     "DATA_SAMPLERS": ("datasets.samplers",),
     "TRANSFORMS": (
         "datasets.transforms.loading",
@@ -20,8 +20,14 @@ PARTS = {
         "models.backbones.mllm_backbone",
         "models.backbones.tiny_tokenizer",
         "models.decode_heads.dsff_head",
+        "pretraining.model",
     ),
-    "METRICS": ("evaluation.res_metric", "evaluation.class_iou", "evaluation.dump_masks"),
+    "METRICS": (
+        "evaluation.res_metric",
+        "evaluation.class_iou",
+        "evaluation.dump_masks",
+        "pretraining.metric",
+    ),
     "HOOKS": (
         "engine.hooks.progress_hook",
         "engine.hooks.class_count_hook",
@@ -29,8 +35,10 @@ PARTS = {
         "engine.hooks.merge_adapters_hook",
         "engine.hooks.referring_visualization_hook",
         "engine.hooks.spread_seg_visualization_hook",
+        "pretraining.standardise",
     ),
     "LOOPS": ("engine.train_loop",),
+    "OPTIM_WRAPPER_CONSTRUCTORS": ("pretraining.optimizer",),
     "VISUALIZERS": ("visualization.referring_visualizer",),
 }
 """Modules that register something, by the registry of mmseg that they register it with."""

@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from mmseg_mllm.engine.cli import check_checkpoint_path, made_by, parse_tool_args, run_tool, tool_parser
 from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.evaluation.kinds import add_group_flag
 from mmseg_mllm.evaluation.rejection import REJECTIONS
 from mmseg_mllm.evaluation.report import tables
 from mmseg_mllm.models.segmentors.protocols import PAPER_PROMPT, PROTOCOLS
@@ -36,6 +37,7 @@ def parse_args() -> argparse.Namespace:
         action="store_true",
         help="control: also score each mask against the target of the image's next object",
     )
+    add_group_flag(parser)
     add_table_flags(parser)
     args = parse_tool_args(parser)
     check_table_flags(args)
@@ -60,6 +62,8 @@ def main() -> None:
         config.load_from = args.checkpoint
     config.launcher = args.launcher
     config.work_dir = args.work_dir or config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
+    if args.by and not args.out:
+        args.out = f"{config.work_dir}/predictions.json"
     prepare = prepare_referring if is_referring(config) else prepare_classes
     prepare(config, args)
     with output_for_tables(args):
@@ -94,7 +98,7 @@ def prepare_classes(config: Config, args: argparse.Namespace) -> None:
     """What the flags ask of an ordinary segmentor."""
     from mmseg_mllm.engine.semseg import check_data_roots, draw_predictions, tell_classes, use_tta
 
-    for flag in ("out", "split", "protocol", "rejection", "shuffle_expressions"):
+    for flag in ("by", "out", "split", "protocol", "rejection", "shuffle_expressions"):
         if getattr(args, flag):
             raise ConfigError(
                 f"--{flag.replace('_', '-')} is for referring models; {args.config} has classes"
@@ -114,6 +118,12 @@ def report(runner, args: argparse.Namespace) -> None:
 
     metric = next((m for m in runner.test_loop.evaluator.metrics if isinstance(m, RESMetric)), None)
     found = class_tables(runner) if metric is None else tables(metric.rows)
+    if args.by:
+        from mmseg_mllm.evaluation.grouping import score_predictions
+        from mmseg_mllm.evaluation.groups import group_tables
+
+        _, grouped = score_predictions(runner.cfg, args.out, by=args.by)
+        found += group_tables(grouped, by=args.by, rejection=metric.rejection)
     console = write_tables(found, args, made_by=made_by())
     if args.shuffle_expressions:
         console.print(

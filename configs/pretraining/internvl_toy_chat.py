@@ -1,7 +1,6 @@
-# Second stage of pretraining the tiny InternVL: questions and answers in text, and still what the squares show. All
-# scenes are made on the fly, with other seeds than the toy set's.
+# Second stage of pretraining the tiny InternVL: questions and answers in text, and still what the squares show, with
+# the vision tower frozen. All scenes are made on the fly, with other seeds than the toy set's.
 _base_ = ["../_base_/models/internvl_tiny_pretrained.py", "../_base_/default_runtime.py"]
-custom_imports = dict(imports=["mmseg_mllm", "mmseg_mllm.pretraining"], allow_failed_imports=False)
 image_size = 96
 max_iters = 6000
 batch_size = 8
@@ -13,13 +12,14 @@ model = dict(
         type="MLLMBackbone",
         arch={{_base_.model.backbone.arch}},
         tokenizer=dict(type="build_tiny_tokenizer"),
-        trainable=["vision", "projector", "llm", "lm_head"],
+        trainable=["projector", "llm", "lm_head"],
     ),
 )
-load_from = "work_dirs/internvl_toy_squares/iter_1500.pth"
+load_from = "work_dirs/internvl_toy_squares/iter_1300.pth"
 train_dataloader = dict(
     batch_size=batch_size,
-    num_workers=0,
+    num_workers=1,
+    persistent_workers=True,
     sampler=dict(type="InfiniteSampler", shuffle=True),
     dataset=dict(type="ToyChatDataset", length=1_000_000, image_size=image_size, seed=3),
 )
@@ -30,7 +30,7 @@ val_dataloader = dict(
     dataset=dict(type="ToyChatDataset", length=100, image_size=image_size, seed=1, split="val"),
 )
 val_evaluator = dict(type="AnswerMetric")
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=200)
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=250)
 val_cfg = dict(type="ValLoop")
 optim_wrapper = dict(
     constructor="MuonConstructor",
@@ -40,8 +40,16 @@ optim_wrapper = dict(
 )
 schedule = [
     dict(type="LinearLR", start_factor=1e-2, by_epoch=False, begin=0, end=60),
-    dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=False, begin=60, end=max_iters),
+    dict(
+        type="LinearLR",
+        start_factor=1.0,
+        end_factor=0.01,
+        by_epoch=False,
+        begin=max_iters * 3 // 4,
+        end=max_iters,
+    ),
 ]
 param_scheduler = dict(muon=schedule, adamw=schedule)
-default_hooks = dict(checkpoint=dict(interval=200, max_keep_ckpts=2))
+custom_hooks = [dict(type="StandardiseFeatures")]
+default_hooks = dict(checkpoint=dict(interval=250, max_keep_ckpts=2))
 del schedule

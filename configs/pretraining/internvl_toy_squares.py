@@ -1,9 +1,10 @@
-# First stage of pretraining the tiny InternVL: the image tokens learn to tell what their square shows.
+# First stage of pretraining the tiny InternVL: the vision tower and the image tokens learn to tell what a square shows.
 _base_ = "./internvl_toy_chat.py"
-max_iters = 1500
-model = dict(with_text=False)
+max_iters = 1300
+model = dict(with_text=False, backbone=dict(trainable=["vision", "projector", "llm", "lm_head"]))
+custom_hooks = []
 load_from = None
-train_dataloader = dict(dataset=dict(seed=2))
+train_dataloader = dict(batch_size=16, dataset=dict(seed=2))
 train_cfg = dict(max_iters=max_iters, val_interval=100_000)
 optim_wrapper = dict(muon=dict(lr=3e-3))
 schedule = [

@@ -10,6 +10,7 @@ from mmseg_mllm.datasets.json_file import read_json
 from mmseg_mllm.errors import DataError
 from mmseg_mllm.evaluation.counts import ExpressionCounts, ImageCounts
 from mmseg_mllm.evaluation.figures import gres_figures, res_figures
+from mmseg_mllm.evaluation.kinds import TITLES
 from mmseg_mllm.evaluation.sums import Sums
 from mmseg_mllm.tables.table import ResultTable, Value
 
@@ -18,12 +19,6 @@ SIZES = {"small (< 32² px)": 32**2, "medium (< 96² px)": 96**2, "large": float
 
 SEVERAL, NO_TARGET = "several categories", "no target"
 MORE_THAN_COLOUR = "more than colour"
-TITLES = {
-    "category": "category of the target",
-    "size": "size of the target",
-    "need": "the kinds of words that tell the target",
-}
-"""What expressions can be grouped by, as a table's title says it."""
 RES_FIGURES = ("cIoU", "mIoU", "Pr@0.5")
 GRES_FIGURES = ("gIoU", "cIoU", "N-acc", "T-acc", "Pr@0.5")
 
@@ -91,7 +86,7 @@ def group_tables(images: Iterable[GroupedImage], *, by: str, rejection: str) -> 
 
     Args:
         images: Of any number of dataset splits, each asked in one way.
-        by: What the groups are, a key of ``TITLES``.
+        by: What the groups are, a key of ``kinds.TITLES``.
         rejection: As in :class:`RESMetric`.
     """
     splits: dict[tuple[str, str], list[GroupedImage]] = {}

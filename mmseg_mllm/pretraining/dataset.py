@@ -17,8 +17,8 @@ from mmseg_mllm.toy.vocabulary import scene_rng
 class ToyChatDataset(Dataset):
     """One sample is one rendered scene with its questions and answers; nothing is read from disk.
 
-    A sample holds ``inputs`` (3, S, S) uint8 RGB, and ``data_samples`` with ``turns`` (question and answer)
-    and ``kinds``, their kinds, and what ``toy.chat.square_labels`` says of the image.
+    A sample holds ``inputs`` (3, S, S) uint8 RGB, and ``data_samples`` with ``turns`` (question and answer),
+    their ``kinds`` and ``squares`` (see ``toy.chat.Turn``), and what ``toy.chat.square_labels`` says.
 
     Args:
         length: Number of scenes.
@@ -48,6 +48,7 @@ class ToyChatDataset(Dataset):
             metainfo=dict(
                 turns=[(turn.question, turn.answer) for turn in turns],
                 kinds=[turn.kind for turn in turns],
+                squares=[turn.square for turn in turns],
                 **square_labels(scene=scene),
             )
         )

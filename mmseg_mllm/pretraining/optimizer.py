@@ -4,7 +4,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn, optim
 
-_BY_ADAMW = ("embed_tokens", "lm_head", "patch_embeddings", "squares")
+_BY_ADAMW = ("embed_tokens", "lm_head", "patch_embeddings", "squares", "asked", "seen")
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

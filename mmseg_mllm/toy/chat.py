@@ -1,6 +1,6 @@
 """Questions and answers about a scene, for pretraining a small MLLM with text alone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,30 +23,27 @@ KINDS = ("list", "count", "at", "box", "colour", "shape", "size", "place", "exis
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """One question and its answer; ``kind`` is one of ``KINDS``."""
+    """One question and its answer.
+
+    Attributes:
+        kind: One of ``KINDS``.
+        square: Of a box, the number of the square that it begins with, in row order; -1 for other kinds.
+    """
 
     kind: str
     question: str
     answer: str
+    square: int = -1
 
 
-def scene_turns(*, scene: Scene, rng: np.random.Generator, boxes: int = 6, squares: int = 3) -> list[Turn]:
-    """Questions about a scene: a list of the objects, boxes of expressions, what is where, and attributes.
+def scene_turns(*, scene: Scene, rng: np.random.Generator) -> list[Turn]:
+    """Questions about a scene: boxes of expressions, one of three rows of objects, what is where, attributes.
 
     Args:
         scene: What is asked about.
         rng: Draws the questions.
-        boxes: How many expressions are answered by their object's box.
-        squares: How many squares are asked for what is there.
     """
-    asked: list[Callable[..., Iterator[Turn]]] = [
-        _list,
-        _count,
-        *[_at] * squares,
-        *[_box] * boxes,
-        *[_attribute] * 3,
-        *[_exists] * 2,
-    ]
+    asked = [_list, _count, _at, *[_box] * 10, *[_attribute] * 2, *[_exists] * 2]
     return [turn for ask in asked for turn in ask(scene=scene, rng=rng)]
 
 
@@ -84,13 +81,20 @@ def _box_shares(*, scene: Scene, entry: SceneObject) -> np.ndarray:
 
 def box_text(*, scene: Scene, entry: SceneObject) -> str:
     """Square of an object's visible middle, then left, top, right and bottom in marks: "c2 8 3 13 8"."""
+    column, row = _middle_square(scene=scene, entry=entry)
+    marks = np.rint(_box_shares(scene=scene, entry=entry) * MARKS).astype(int)
+    return " ".join([square_name(row=row, column=column), *map(str, marks)])
+
+
+def _middle_square(*, scene: Scene, entry: SceneObject) -> tuple[int, int]:
+    """Column and row of the square that the middle of the visible part is in."""
     shares = _box_shares(scene=scene, entry=entry)
-    column, row = ((shares[:2] + shares[2:]) / 2 * SQUARES).astype(int)
-    marks = np.rint(shares * MARKS).astype(int)
-    return " ".join([_square(row=int(row), column=int(column)), *map(str, marks)])
+    column, row = ((shares[:2] + shares[2:]) / 2 * SQUARES).astype(int).tolist()
+    return column, row
 
 
-def _square(*, row: int, column: int) -> str:
+def square_name(*, row: int, column: int) -> str:
+    """Name of a square, such as "c2": rows and columns count from 0."""
     return f"{'abcdef'[column]}{row + 1}"
 
 
@@ -99,11 +103,12 @@ def _name(entry: SceneObject) -> str:
 
 
 def _list(*, scene: Scene, rng: np.random.Generator) -> Iterator[Turn]:
-    """The objects of each of the three rows of places, from the left."""
-    for row, name in enumerate(("top", "middle", "bottom")):
-        own = sorted((e for e in scene.objects if e.cell[0] == row), key=lambda entry: entry.cell[1])
-        items = (f"{_name(entry)} {box_text(scene=scene, entry=entry)}" for entry in own)
-        yield Turn(kind="list", question=f"list the {name}", answer=" and ".join(items) or "nothing")
+    """The objects of one of the three rows of places, from the left."""
+    row = int(rng.integers(3))
+    own = sorted((entry for entry in scene.objects if entry.cell[0] == row), key=lambda entry: entry.cell[1])
+    items = (f"{_name(entry)} {box_text(scene=scene, entry=entry)}" for entry in own)
+    question = f"list the {('top', 'middle', 'bottom')[row]}"
+    yield Turn(kind="list", question=question, answer=" and ".join(items) or "nothing")
 
 
 def _count(*, scene: Scene, rng: np.random.Generator) -> Iterator[Turn]:
@@ -131,7 +136,7 @@ def _at(*, scene: Scene, rng: np.random.Generator) -> Iterator[Turn]:
         )
     y, x = (int((i + 0.5) / SQUARES * side) for i, side in ((row, scene.height), (column, scene.width)))
     shown = [_name(entry) for entry in scene.objects if entry.visible[y, x]]
-    question = f"what is at {_square(row=row, column=column)}"
+    question = f"what is at {square_name(row=row, column=column)}"
     yield Turn(kind="at", question=question, answer=shown[0] if shown else "nothing")
 
 
@@ -146,7 +151,9 @@ def _box(*, scene: Scene, rng: np.random.Generator) -> Iterator[Turn]:
     if found := _described(scene=scene, rng=rng):
         entry, predicate = found
         question = single_phrase(predicate=predicate, rng=rng)
-        yield Turn(kind="box", question=question, answer=box_text(scene=scene, entry=entry))
+        column, row = _middle_square(scene=scene, entry=entry)
+        answer = box_text(scene=scene, entry=entry)
+        yield Turn(kind="box", question=question, answer=answer, square=row * SQUARES + column)
 
 
 def _attribute(*, scene: Scene, rng: np.random.Generator) -> Iterator[Turn]:

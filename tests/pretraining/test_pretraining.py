@@ -7,8 +7,11 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
-from mmseg_mllm.pretraining import AnswerMetric, MuonConstructor, ToyChatDataset
+from mmseg_mllm.pretraining.dataset import ToyChatDataset
 from mmseg_mllm.pretraining.language_start import start_by_likeness
+from mmseg_mllm.pretraining.metric import AnswerMetric
+from mmseg_mllm.pretraining.optimizer import MuonConstructor
+from mmseg_mllm.pretraining.standardise import standardise
 from mmseg_mllm.pretraining.vision_start import start_like_convolutions
 
 
@@ -103,15 +106,76 @@ def test_an_answer_is_right_where_the_model_would_write_it(model, batch):
             assert right == (n % 2 == 1 and ended) or (n % 2 and not ended)
 
 
-def test_both_optimisers_move_all_parameters(model, batch):
+@pytest.mark.parametrize(
+    ("with_text", "expected", "idle"),
+    [
+        (True, {"text", "pointing", "words", "boxes"}, ("pixels.",)),
+        (
+            False,
+            {"pixels", "words", "boxes"},
+            ("language_model.layers", "model.norm", "lm_head", "asked", "seen"),
+        ),
+    ],
+)
+def test_both_optimisers_move_all_that_is_trained(model, batch, with_text, expected, idle):
     model.train()
+    model.with_text = with_text
     wrappers = MuonConstructor(dict(muon=dict(lr=1e-3), adamw=dict(lr=1e-3, weight_decay=0.0)))(model)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     losses = model.train_step(batch, wrappers)
-    assert {"loss", "text", "words", "boxes"} <= losses.keys()
-    still = [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
-    assert all("k_proj.bias" in name for name in still), still  # softmax doesn't feel these
+    assert losses.keys() == {"loss"} | expected
+    still = {name for name, p in model.named_parameters() if torch.equal(p, before[name])}
+    # Softmax doesn't feel the keys' bias.
+    assert {name for name in still if not any(part in name for part in (*idle, "k_proj.bias"))} == set()
+    assert not any(part in name for part in idle for name in before.keys() - still)
     assert {p.ndim for group in wrappers["muon"].param_groups for p in group["params"]} == {2}
+
+
+@torch.no_grad()
+def test_the_end_of_a_question_points_at_the_square_of_its_answer(model, batch):
+    model.eval()
+    model.with_text = True
+    for layer in (model.asked, model.seen):
+        torch.nn.init.eye_(layer.weight)
+        layer.bias.zero_()
+    data = model.data_preprocessor(batch)
+    loss = model(**data, mode="loss")["pointing"]
+    # The same, one question at a time.
+    losses = []
+    vision = model.backbone.see(data["inputs"])
+    for b, sample in enumerate(data["data_samples"]):
+        for (question, answer), square in zip(sample.turns, sample.squares, strict=True):
+            if square < 0:
+                continue
+            assert answer.startswith("abcdef"[square % 6] + str(square // 6 + 1) + " ")
+            branch = f"\n{question}<|im_end|>\n<|im_start|>assistant\n"
+            turns = [[(branch, "x")] if i == b else [] for i in range(2)]
+            prefix = model.prompt.prefix()
+            layout = model.backbone.layout(prefix, turns, image_size=96, supervised=True)
+            hidden = model.backbone.hidden_states(vision, layout)
+            end = hidden[layout.answer_reads[0]]
+            logits = hidden[layout.image_positions[b]] @ end / len(end) ** 0.5
+            losses.append(torch.nn.functional.cross_entropy(logits, torch.tensor(square)))
+    assert len(losses) > 10
+    assert loss.item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-4)
+
+
+@torch.no_grad()
+def test_standard_features_give_nearly_the_same_image_tokens():
+    torch.manual_seed(0)
+    model = MODELS.build(tiny_config()["backbone"] | dict(trainable=[]))
+    core = model.model.model
+    core.vision_tower.layernorm = torch.nn.LayerNorm(model.out_channels[0])
+    torch.nn.init.normal_(core.vision_tower.layernorm.bias, std=3.0)  # what features have in common
+    images = torch.randn(6, 3, model.image_size, model.image_size)
+    before = model.see(images)
+    standardise(core, before.detail.transpose(0, 1).flatten(1))
+    after = model.see(images)
+    channels = after.detail.transpose(0, 1).flatten(1)
+    assert channels.mean(dim=1).abs().max() < 1e-5
+    assert (channels.std(dim=1) - 1).abs().max() < 1e-5
+    error = (after.image_tokens - before.image_tokens).square().mean()
+    assert error < 0.1 * before.image_tokens.var()
 
 
 def test_shares_of_right_answers():

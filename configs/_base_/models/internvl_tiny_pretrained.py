@@ -9,7 +9,11 @@ model = dict(
         trainable=["llm_norm"],
         arch=dict(
             vision_config=dict(
-                hidden_size=192, num_attention_heads=6, intermediate_size=512, initializer_range=0.07
+                use_mean_pooling=False,
+                hidden_size=192,
+                num_attention_heads=6,
+                intermediate_size=512,
+                initializer_range=0.07,
             ),
             text_config=dict(
                 num_hidden_layers=6,

@@ -173,29 +173,30 @@ class MLLMBackbone(BaseModule):
     def read(self, vision: VisionFeatures, layout: SequenceLayout) -> MLLMFeatures:
         """The LLM's part, for images seen before."""
         layout = layout.to(vision.detail.device)
-        with self.autocast():
-            hidden = self._language_model(self._embed(layout, vision.image_tokens), layout).last_hidden_state[
-                0
-            ]
-            return MLLMFeatures(
-                detail=vision.detail,
-                semantic=_to_map(hidden[layout.image_positions - 1]),
-                queries=hidden[layout.slot_reads],
-                image_index=layout.slot_images,
-                loss_text=self._text_loss(hidden, layout),
-            )
+        hidden = self.hidden_states(vision, layout)
+        return MLLMFeatures(
+            detail=vision.detail,
+            semantic=_to_map(hidden[layout.image_positions - 1]),
+            queries=hidden[layout.slot_reads],
+            image_index=layout.slot_images,
+            loss_text=self._text_loss(hidden, layout),
+        )
 
-    def answer_logits(self, vision: VisionFeatures, layout: SequenceLayout) -> Tensor:
+    def hidden_states(self, vision: VisionFeatures, layout: SequenceLayout) -> Tensor:
+        """The LLM's output (L, C_l) at every token of a layout on the same device."""
+        with self.autocast():
+            out = self._language_model(self._embed(layout, vision.image_tokens), layout)
+        return out.last_hidden_state[0]
+
+    def answer_logits(self, hidden: Tensor, layout: SequenceLayout) -> Tensor:
         """What the model would say at each supervised token: (M, vocabulary) float32 logits.
 
         Args:
-            vision: Of B images.
-            layout: Supervised sequences of the same B images.
+            hidden: (L, C_l) of :meth:`hidden_states`.
+            layout: The same; the LM head sees its supervised positions only.
         """
-        layout = layout.to(vision.detail.device)
         with self.autocast():
-            hidden = self._language_model(self._embed(layout, vision.image_tokens), layout).last_hidden_state
-            return self._answer_logits(hidden[0], layout)
+            return self.model.lm_head(hidden[layout.answer_reads]).float()
 
     @torch.no_grad()
     def read_prefix(self, vision: VisionFeatures, prefix: str, *, image_size: int) -> ReadPrefix:
@@ -312,14 +313,11 @@ class MLLMBackbone(BaseModule):
             return self.model.lm_head(queries).float().argmax(dim=1) == self.answer_token_ids[1]
 
     def _text_loss(self, hidden: Tensor, layout: SequenceLayout) -> Tensor | None:
-        """Cross-entropy on answer tokens of the row (L, C_l); the LM head sees these positions only."""
+        """Cross-entropy on the answer tokens of the row (L, C_l)."""
         if not len(layout.answer_ids):
             return None
-        losses = F.cross_entropy(self._answer_logits(hidden, layout), layout.answer_ids, reduction="none")
+        losses = F.cross_entropy(self.answer_logits(hidden, layout), layout.answer_ids, reduction="none")
         return (losses * layout.answer_weights).sum()
-
-    def _answer_logits(self, hidden: Tensor, layout: SequenceLayout) -> Tensor:
-        return self.model.lm_head(hidden[layout.answer_reads]).float()
 
 
 def build_tokenizer(tokenizer: str | dict | None, pretrained: str | None) -> ChatTokenizer | None:
