@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     # Torch is imported here, after the arguments were found right.
-    from mmseg_mllm.engine.config import fit_effective_batch, load_config
+    from mmseg_mllm.engine.config import fit_effective_batch, load_config, resume
     from mmseg_mllm.engine.runner import build_runner
     from mmseg_mllm.engine.semseg import check_data_roots, is_referring, use_amp
 
@@ -40,9 +40,7 @@ def main() -> None:
     elif args.amp:
         use_amp(config)
     if args.resume is not None:
-        config.resume = True
-        if args.resume != "auto":
-            config.load_from = args.resume
+        resume(config, None if args.resume == "auto" else args.resume)
     processes = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", 1)))
     fit_effective_batch(config, processes=1 if args.launcher == "none" else processes)
     build_runner(config).train()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
@@ -144,3 +145,13 @@ def _dicts_with(node, key: str) -> Iterator[ConfigDict]:
     elif isinstance(node, list | tuple):
         for child in node:
             yield from _dicts_with(child, key)
+
+
+def resume(config: Config, checkpoint: str | None) -> None:
+    """Let a run go on from a checkpoint: the given one, or the newest of its ``work_dir`` if there is one.
+
+    mmengine would resume from the ``load_from`` of a config, where it has one: from what the run began with.
+    """
+    config.resume = checkpoint is not None or Path(config.work_dir, "last_checkpoint").is_file()
+    if config.resume:
+        config.load_from = checkpoint

@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS
 
-from mmseg_mllm.engine.config import check_vis_backends, fit_effective_batch, load_config
+from mmseg_mllm.engine.config import check_vis_backends, fit_effective_batch, load_config, resume
 from mmseg_mllm.errors import ConfigError
 
 
@@ -130,3 +130,14 @@ def test_a_vis_backend_without_its_package_is_told(monkeypatch):
         check_vis_backends(config)
     check_vis_backends(Config(dict(visualizer=dict(type="Visualizer"))))
     check_vis_backends(Config(dict()))
+
+
+def test_resuming_goes_before_what_a_run_began_with(tmp_path):
+    config = Config(dict(work_dir=str(tmp_path), load_from="begun_with.pth"))
+    resume(config, None)
+    assert (config.resume, config.load_from) == (False, "begun_with.pth")
+    (tmp_path / "last_checkpoint").write_text("iter_2.pth")
+    resume(config, None)
+    assert (config.resume, config.load_from) == (True, None)
+    resume(config, "given.pth")
+    assert (config.resume, config.load_from) == (True, "given.pth")
