@@ -1,5 +1,6 @@
 import sys
 
+import mmengine.optim.scheduler  # noqa: F401, registers the schedulers
 import pytest
 import torch
 from mmengine.config import Config
