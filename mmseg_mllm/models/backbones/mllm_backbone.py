@@ -10,9 +10,8 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from mmseg_mllm.compat import enable_gradient_checkpointing, quiet_upstream
+from mmseg_mllm.compat import cache_argument, enable_gradient_checkpointing, quiet_upstream
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.adapters import inject_lora, merge_adapters, output_rows, set_trainable
 from mmseg_mllm.models.backbones.branch_attention import use_branch_attention
@@ -172,9 +171,7 @@ class MLLMBackbone(BaseModule):
         """The LLM's part, for images seen before."""
         layout = layout.to(vision.detail.device)
         with self.autocast():
-            hidden = self._language_model(self._embed(layout, vision.image_tokens), layout).last_hidden_state[
-                0
-            ]
+            hidden = self._language_model(self._embed(layout, vision.image_tokens), layout)
             return MLLMFeatures(
                 detail=vision.detail,
                 semantic=_to_map(hidden[layout.image_positions - 1]),
@@ -193,11 +190,12 @@ class MLLMBackbone(BaseModule):
         no_branches = [[]] * len(vision.detail)
         layout = pack(prefix=ids, branches=no_branches, image_token_id=self.tokenizer.image_id)
         layout = layout.to(vision.detail.device)
+        cache = DynamicCache()
         with self.autocast():
             embeds = self._embed(layout, vision.image_tokens)
-            out = self._language_model(embeds, layout, cache=DynamicCache())
-            semantic = _to_map(out.last_hidden_state[0, layout.image_positions - 1])
-        kept = tuple((layer.keys, layer.values) for layer in out.past_key_values.layers)
+            hidden = self._language_model(embeds, layout, cache=cache)
+            semantic = _to_map(hidden[layout.image_positions - 1])
+        kept = tuple((layer.keys, layer.values) for layer in cache.layers)
         return ReadPrefix(detail=vision.detail, semantic=semantic, keys_values=kept)
 
     @torch.no_grad()
@@ -215,7 +213,7 @@ class MLLMBackbone(BaseModule):
         start = layout.grid.start
         with self.autocast():
             embeds = self.model.get_input_embeddings()(layout.input_ids[None, start:])
-            hidden = self._language_model(embeds, layout, first=start, cache=cache).last_hidden_state[0]
+            hidden = self._language_model(embeds, layout, first=start, cache=cache)
         return MLLMFeatures(
             detail=prefix.detail,
             semantic=prefix.semantic,
@@ -273,16 +271,17 @@ class MLLMBackbone(BaseModule):
 
     def _language_model(
         self, embeds: Tensor, layout: SequenceLayout, *, first: int = 0, cache: DynamicCache | None = None
-    ) -> BaseModelOutputWithPast:
-        """Run positions ``first`` and after; the cache holds those before."""
-        return self.model.model.language_model(
+    ) -> Tensor:
+        """Run positions ``first`` and after -> (L - first, C_l); the cache holds those before."""
+        language_model = self.model.model.language_model
+        return language_model(
             inputs_embeds=embeds,
             attention_mask=layout.grid.mask(),
             position_ids=layout.position_ids[None, first:],
-            past_key_values=cache,
             use_cache=cache is not None,
             grid=layout.grid,
-        )
+            **cache_argument(language_model, cache),
+        ).last_hidden_state[0]
 
     @torch.no_grad()
     def target_scores(self, queries: Tensor) -> Tensor:
