@@ -1,18 +1,14 @@
 """Costs of a config's head beside MMSegmentation's: python tools/analysis_tools/compare_heads.py CONFIG..."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.table import Table
-
-from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, check_out_file, run_tool
-from mmseg_mllm.tables.console import plain_console
+from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, check_out_file, made_by, run_tool
+from mmseg_mllm.tables.output import add_table_flags, check_table_flags, write_tables
+from mmseg_mllm.tables.table import ResultTable, say_once
 
 if TYPE_CHECKING:
     from mmseg_mllm.analysis.head_costs import HeadCost
@@ -32,15 +28,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--heads", nargs="+", default=[], help="names of heads; all by default")
     parser.add_argument("--device", help="cpu or cuda; cuda by default if there is one")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="3 by default")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures here")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw costs against size into this picture")
-    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    add_table_flags(parser)
     add_cfg_options(parser)
     args = parser.parse_args()
+    check_table_flags(args)
     for path in args.configs:
         check_config_path(path)
-    for flag in ("json", "plot"):
-        check_out_file(f"--{flag}", getattr(args, flag))
+    check_out_file("--plot", args.plot)
     return args
 
 
@@ -66,49 +61,45 @@ def main() -> None:
         config=Config(),
     )
     init_default_scope("mmseg")
-    console = plain_console()
     costs = []
     for name, config in configs.items():
         chosen = dict(sizes=args.size, classes=args.classes, only=args.heads)
         for cost in compare(name, config, setting=setting, **chosen):
             costs.append(cost)
             print(f"{name}: {cost.head} at {cost.size}", file=sys.stderr)
-    console.print(table(costs, markdown=args.markdown))
-    console.print(
-        f"{args.batch} images, {args.classes} classes, float32, {device_name(setting.device)}, "
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}. Training step: forward, loss, "
-        "backward. Memory: peak above what was in use before the model was made. "
-        f"Time: median of {args.repeats}."
-    )
-    if args.json:
-        content = dict(device=device_name(setting.device), costs=[asdict(cost) for cost in costs])
-        args.json.write_text(json.dumps(content, indent=1) + "\n")
+    found = table(costs, device=device_name(setting.device), threads=torch.get_num_threads())
+    write_tables([found], args, made_by=made_by())
     if args.plot:
         plot(costs, args.plot)
 
 
-def table(costs: "Sequence[HeadCost]", *, markdown: bool) -> Table:
+def table(costs: "Sequence[HeadCost]", *, device: str, threads: int) -> ResultTable:
     """A row for each config, head and size."""
-    result = Table(box=box.MARKDOWN if markdown else box.HEAVY_HEAD)
-    for column in ("config", "head"):
-        result.add_column(column, overflow="fold")
-    for column in (
-        *("size", "head, M param.", "model, M param.", "GFLOPs / image"),
-        *("training, MiB", "training, ms", "inference, MiB", "inference, ms"),
-    ):
-        result.add_column(column, justify="right")
-    for cost in costs:
-        result.add_row(
-            *(cost.config, cost.head, str(cost.size)),
-            *(f"{cost.head_parameters / 1e6:.2f}", f"{cost.parameters / 1e6:.2f}"),
-            f"{cost.flops / 1e9:.1f}",
-            *(f"{cost.train['memory'] / 2**20:,.0f}", f"{cost.train['seconds']['median'] * 1e3:,.0f}"),
-            *(
-                f"{cost.inference['memory'] / 2**20:,.0f}",
-                f"{cost.inference['seconds']['median'] * 1e3:,.0f}",
-            ),
-        )
-    return result
+    rows = [
+        {
+            "config": cost.config,
+            "head": cost.head,
+            "size": cost.size,
+            "head, M param.": cost.head_parameters / 1e6,
+            "model, M param.": cost.parameters / 1e6,
+            "GFLOPs / image": cost.flops / 1e9,
+            "training, MiB": cost.train["memory"] / 2**20,
+            "training, ms": cost.train["seconds"]["median"] * 1e3,
+            "inference, MiB": cost.inference["memory"] / 2**20,
+            "inference, ms": cost.inference["seconds"]["median"] * 1e3,
+        }
+        for cost in costs
+    ]
+    images, classes = costs[0].images, costs[0].classes
+    table = ResultTable(
+        title=f"{images} images, {classes} classes, float32, {device}, {threads} threads",
+        names=["config", "head"],
+        rows=rows,
+        shared=dict(images=images, classes=classes, device=device, threads=threads),
+        caption="Training: forward, loss, backward. MiB: peak above what was in use before the model was "
+        "made. ms: median.",
+    )
+    return say_once(table, ["config"])
 
 
 def plot(costs: "Sequence[HeadCost]", path: Path) -> None:
