@@ -223,32 +223,41 @@ class MLLMBackbone(BaseModule):
 
     @torch.no_grad()
     def generate(
-        self, vision: VisionFeatures, questions: Sequence[Sequence[Sequence[int]]], *, max_new_tokens: int
+        self,
+        vision: VisionFeatures,
+        questions: Sequence[Sequence[Sequence[int]]],
+        *,
+        max_new_tokens: Sequence[Sequence[int]],
     ) -> list[list[list[int]]]:
         """Answers that the model writes by itself, greedily, up to the first [SEG] or [REJ].
 
         Args:
             vision: Of B images.
             questions: Per image the token ids of its questions, each with the prefix before it.
-            max_new_tokens: Where an answer without [SEG] and [REJ] ends at the latest.
+            max_new_tokens: Per image and question, where its answer ends at the latest.
 
         Returns:
             Per image and question the ids of the answer; its last is [SEG] or [REJ], or there is none.
         """
         ends = [*self.answer_token_ids, self.tokenizer.turn_end_id]
         answers = []
-        for image_tokens, image_questions in zip(vision.image_tokens, questions, strict=True):
-            embeds, mask = self._left_padded(image_tokens, image_questions)
+        for image_tokens, asked, limits in zip(vision.image_tokens, questions, max_new_tokens, strict=True):
+            if not asked:
+                answers.append([])
+                continue
+            embeds, mask = self._left_padded(image_tokens, asked)
             with self.autocast(), quiet_upstream():
                 written = self.model.generate(
                     inputs_embeds=embeds,
                     attention_mask=mask,
-                    max_new_tokens=max_new_tokens,
+                    max_new_tokens=max(limits),
                     do_sample=False,
                     eos_token_id=ends,
                     pad_token_id=self.tokenizer.turn_end_id,
                 )
-            answers.append([_up_to_first(ids, ends) for ids in written.tolist()])
+            # They are written together, and each is the same as if it had been written alone.
+            cut = [ids[:limit] for ids, limit in zip(written.tolist(), limits, strict=True)]
+            answers.append([_up_to_first(ids, ends) for ids in cut])
         return answers
 
     def _left_padded(self, image_tokens: Tensor, questions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
