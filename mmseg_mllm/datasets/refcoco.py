@@ -152,7 +152,7 @@ class RefCOCODataset(BaseDataset):
                     "together"
                 )
             shape = files.annotations[i]["segmentation"]
-            fault = None if self.may_cover_nothing else shape_fault(shape)
+            fault = shape_fault(shape, may_cover_nothing=self.may_cover_nothing)
             if fault:
                 raise DataError(
                     f"{self.ann_file}: the segmentation of annotation {i} (image {image_id}) {fault}; as it "

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmseg_mllm.conversion.new_folder import new_folder
-from mmseg_mllm.datasets.masks import mask_box
+from mmseg_mllm.datasets.masks import mask_box, shape_fault
 from mmseg_mllm.datasets.refer import (
     NO_TARGET,
     ReferFiles,
@@ -112,15 +112,16 @@ def _is_grefs(refs: str) -> bool:
 
 
 def _without_pixels(files: ReferFiles) -> list[int]:
-    """Ids of the annotations in use that cover no pixel."""
+    """Ids of the annotations in use that cover no pixel, but not by a mistake."""
     found = []
     for i in dict.fromkeys(i for ref in files.refs for i in annotation_ids(ref)):
         annotation = files.annotations.get(i)
         image = files.images.get(annotation.get("image_id")) if annotation else None
-        # What is missing is told by the check of the whole.
-        if image and not mask_box(
-            annotation["segmentation"], height=image["height"], width=image["width"], where=f"annotation {i}"
-        ):
+        # What is missing or a mistake is told by the check of the whole.
+        if image is None or shape_fault(annotation["segmentation"], may_cover_nothing=True):
+            continue
+        size = dict(height=image["height"], width=image["width"])
+        if not mask_box(annotation["segmentation"], **size, where=f"annotation {i}"):
             found.append(i)
     return found
 

@@ -144,6 +144,15 @@ def test_what_published_grefcoco_has_beside_targets_is_left_out_and_told(refer_r
     assert {e["text"]: e["ann_ids"] for e in first["expressions"]}["both people"] == (101,)
 
 
+def test_a_mistake_in_grefcoco_is_not_left_out_but_told(refer_root, tmp_path):
+    folder, instances = refer_root / "grefcoco", read(refer_root, "grefcoco")
+    instances["annotations"][0]["segmentation"] = [[2, 3], [12, 3], [12, 20], [2, 20]]
+    (folder / "instances.json").write_text(json.dumps(instances))
+    with pytest.raises(DataError, match=r"annotation 101 \(image 11\) is made of points \[x, y\]"):
+        refer_to_json(folder=folder, refs="grefs(unc).json", out=tmp_path / "out.json")
+    assert not (tmp_path / "out.json").exists()
+
+
 def test_nothing_is_overwritten(refer_root, tmp_path):
     out = tmp_path / "out.json"
     refer_to_json(folder=refer_root / "refcoco", refs="refs(unc).p", out=out)

@@ -205,6 +205,25 @@ def test_what_only_grefcoco_may_have(root):
     assert {s.split: s.found.sentences for s in report.splits} == {"val": 5, "train": 1}
 
 
+@pytest.mark.parametrize(
+    ("shape", "cause"),
+    [
+        ([[2, 3], [12, 3], [12, 20], [2, 20]], "is made of points [x, y]; a polygon is one flat list"),
+        ([[0.15, 0.2, 0.6, 0.2, 0.6, 0.6]], "has coordinates between 0 and 1, where pixels are meant"),
+    ],
+)
+def test_a_mistake_is_an_error_in_grefcoco_too_and_its_cause_is_named(root, shape, cause):
+    def change(annotations, _):
+        annotations[102]["segmentation"] = []
+        annotations[101]["segmentation"] = shape
+
+    change_instances(root, change, folder="grefcoco")
+    problems, examples = found(root, "grefcoco")
+    assert problems["mask covers no pixel", "val"] == ("error", 1)
+    assert problems["mask covers no pixel, as some of gRefCOCO", "val"] == ("warning", 1)
+    assert f"annotation 101 (image 11): its segmentation {cause}" in examples
+
+
 @pytest.mark.parametrize("records", ["images", "annotations"])
 def test_an_id_twice(root, records):
     change_instances(root, lambda _, instances: instances[records].append(instances[records][0]))
