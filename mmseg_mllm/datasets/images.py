@@ -58,14 +58,17 @@ def read_rgb(path: str | Path, *, upright: bool = False) -> np.ndarray:
         return pixels
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
-    """Height and width in pixels as stored, from the head of the file alone.
+def image_size(path: str | Path, *, upright: bool = False) -> tuple[int, int]:
+    """Height and width in pixels, from the head of the file alone.
+
+    Arguments are those of :func:`read_rgb`.
 
     Raises:
         DataError: as for :func:`read_rgb`, as far as the head shows it.
     """
     with _opened(path) as image:
-        return image.height, image.width
+        lies = upright and _orientation(image) >= 5
+        return (image.width, image.height) if lies else (image.height, image.width)
 
 
 def is_turned(path: str | Path) -> bool:

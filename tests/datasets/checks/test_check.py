@@ -263,6 +263,16 @@ def test_turned_images_are_counted(root, decode):
     assert IMAGE.format(30) in examples
 
 
+@pytest.mark.parametrize("decode", [True, False])
+def test_turned_images_whose_masks_are_for_the_upright_ones(root, decode):
+    change_instances(root, lambda _, instances: instances.update(info=dict(upright=True)))
+    with Image.open(root / IMAGE.format(11)) as image:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        image.transpose(Image.Transpose.ROTATE_90).save(root / IMAGE.format(11), exif=exif)
+    assert list(found(root, decode=decode)[0]) == [("polygon with fewer than 3 points", "train")]
+
+
 def test_an_image_that_is_cut_off_needs_decoding(root):
     path = root / IMAGE.format(30)
     pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
