@@ -61,8 +61,9 @@ class ReferringJSONDataset(RefCOCODataset):
         if self.upright_asked is not None and files.upright not in (None, self.upright):
             meant = "turned as their EXIF says" if files.upright else "as stored"
             raise DataError(
-                f"{self.ann_file}: its `info` has `upright` {str(files.upright).lower()} (masks are for images "
-                f"{meant}), but the config has upright={self.upright}. Take it out there, or mend the file"
+                f"{self.ann_file}: its `info` has `upright` {str(files.upright).lower()} (masks are for "
+                f"images {meant}), but the config has upright={self.upright}. Take it "
+                "out there, or mend the file"
             )
         if not self.split:
             self.split = files.splits()
