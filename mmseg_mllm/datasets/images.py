@@ -112,9 +112,9 @@ def _warn_of_unused_bits(values: np.ndarray, *, bits: int, path: Path) -> None:
     if bits == 16 and 0 < used <= SENSOR_BITS and path.parent not in _folders_of_dark_images:
         _folders_of_dark_images.add(path.parent)
         warnings.warn(
-            f"{path}: the image has 16 bits, and its brightest value is {values.max()} of 65535, so that it is "
-            f"dark or black here. If its values are of {used} bits, multiply them by {2 ** (16 - used)} and "
-            "store it anew. Said once for all images in this folder",
+            f"{path}: the image has 16 bits, and its brightest value is {values.max()} of 65535, so that it "
+            f"is dark or black here. If its values are of {used} bits, multiply them by {2 ** (16 - used)} "
+            "and store it anew. Said once for all images in this folder",
             stacklevel=2,
         )
 

@@ -262,3 +262,27 @@ def test_group_norm_keeps_masks_apart():
     together = head.train().decode(head.encode(detail, semantic), queries, index)
     alone = head.eval().decode(head.encode(detail, semantic), queries[:1], index[:1])
     torch.testing.assert_close(together[:1], alone, rtol=0, atol=1e-10)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("num_classes", [None, 5])
+def test_a_head_converted_to_bfloat16_as_a_whole(num_classes):
+    """Masks for expressions, and classes, are those of float32 but for rounding."""
+    if num_classes is None:
+        head, (*maps, index) = small_head(), random_features([0, 2, 2])
+    else:
+        torch.manual_seed(0)
+        head = build(in_channels=[C_V, C_L], in_index=[0, 1], channels=C, num_classes=num_classes).eval()
+        maps = random_features([0])[:2]
+
+    def run(given):
+        if num_classes is not None:
+            return head(given)
+        detail, semantic, queries = given
+        return head.decode(head.encode(detail, semantic), queries, index)
+
+    wanted = run(maps)
+    head.to(torch.bfloat16)
+    found = run([x.bfloat16() for x in maps])
+    assert found.dtype is torch.bfloat16
+    assert (found - wanted).abs().mean() < 0.03 * wanted.std()
