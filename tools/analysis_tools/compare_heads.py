@@ -4,14 +4,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, check_out_file, made_by, run_tool
 from mmseg_mllm.tables.output import add_table_flags, check_table_flags, write_tables
 from mmseg_mllm.tables.table import ResultTable, say_once
-
-if TYPE_CHECKING:
-    from mmseg_mllm.analysis.head_costs import HeadCost
 
 
 def parse_args() -> argparse.Namespace:
@@ -61,69 +57,49 @@ def main() -> None:
         config=Config(),
     )
     init_default_scope("mmseg")
-    costs = []
+    rows = []
     for name, config in configs.items():
         chosen = dict(sizes=args.size, classes=args.classes, only=args.heads)
-        for cost in compare(name, config, setting=setting, **chosen):
-            costs.append(cost)
-            print(f"{name}: {cost.head} at {cost.size}", file=sys.stderr)
-    found = table(costs, device=device_name(setting.device), threads=torch.get_num_threads())
-    write_tables([found], args, made_by=made_by())
-    if args.plot:
-        plot(costs, args.plot)
-
-
-def table(costs: "Sequence[HeadCost]", *, device: str, threads: int) -> ResultTable:
-    """A row for each config, head and size."""
-    rows = [
-        {
-            "config": cost.config,
-            "head": cost.head,
-            "size": cost.size,
-            "head, M param.": cost.head_parameters / 1e6,
-            "model, M param.": cost.parameters / 1e6,
-            "GFLOPs / image": cost.flops / 1e9,
-            "training, MiB": cost.train["memory"] / 2**20,
-            "training, ms": cost.train["seconds"]["median"] * 1e3,
-            "inference, MiB": cost.inference["memory"] / 2**20,
-            "inference, ms": cost.inference["seconds"]["median"] * 1e3,
-        }
-        for cost in costs
-    ]
-    images, classes = costs[0].images, costs[0].classes
-    table = ResultTable(
-        title=f"{images} images, {classes} classes, float32, {device}, {threads} threads",
+        for row in compare(name, config, setting=setting, **chosen):
+            rows.append(row)
+            print(f"{name}: {row['head']} at {row['size']}", file=sys.stderr)
+    shared = dict(images=args.batch, classes=args.classes, device=device_name(setting.device))
+    found = ResultTable(
+        title=f"{args.batch} images, {args.classes} classes, float32, {shared['device']}, "
+        f"{torch.get_num_threads()} threads",
         names=["config", "head"],
         rows=rows,
-        shared=dict(images=images, classes=classes, device=device, threads=threads),
+        shared=shared,
         caption="Training: forward, loss, backward. MiB: peak above what was in use before the model was "
         "made. ms: median.",
     )
-    return say_once(table, ["config"])
+    write_tables([say_once(found, ["config"])], args, made_by=made_by())
+    if args.plot:
+        plot(rows, images=args.batch, path=args.plot)
 
 
-def plot(costs: "Sequence[HeadCost]", path: Path) -> None:
+def plot(rows: Sequence[dict], *, images: int, path: Path) -> None:
     """GFLOPs and time of inference and memory of a training step against the side, a line for each head."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 3.8), layout="constrained")
     panels = {
-        "GFLOPs per image, inference": lambda c: c.flops / 1e9,
-        "ms per image, inference": lambda c: c.inference["seconds"]["median"] / c.images * 1e3,
-        "peak MiB of a training step": lambda c: c.train["memory"] / 2**20,
+        "GFLOPs per image, inference": ("GFLOPs / image", 1),
+        "ms per image, inference": ("inference, ms", images),
+        "peak MiB of a training step": ("training, MiB", 1),
     }
-    several = len({cost.config for cost in costs}) > 1
-    for axes, (title, value) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        for key in dict.fromkeys((cost.config, cost.head) for cost in costs):
-            own = [cost for cost in costs if (cost.config, cost.head) == key]
+    several = len({row["config"] for row in rows}) > 1
+    for axes, (title, (column, parts)) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        for key in dict.fromkeys((row["config"], row["head"]) for row in rows):
+            own = [row for row in rows if (row["config"], row["head"]) == key]
             label = ": ".join(key) if several else key[1]
-            axes.plot([c.size for c in own], [value(c) for c in own], marker="o", label=label)
+            axes.plot([r["size"] for r in own], [r[column] / parts for r in own], marker="o", label=label)
         axes.set(title=title, xlabel="side of the image, pixels", xscale="log", yscale="log")
-        axes.set_xticks([c.size for c in own], [str(c.size) for c in own])
+        axes.set_xticks([r["size"] for r in own], [str(r["size"]) for r in own])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
-    figure.suptitle(" / ".join(dict.fromkeys(cost.config for cost in costs)))
+    figure.suptitle(" / ".join(dict.fromkeys(row["config"] for row in rows)))
     figure.savefig(path, dpi=110)
 
 

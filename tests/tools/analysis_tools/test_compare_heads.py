@@ -72,3 +72,9 @@ def test_a_referring_config_is_refused(monkeypatch, capsys):
     code, _, err = run_in_process(monkeypatch, capsys, TOOL, "configs/mllmseg/internvl_tiny_toy.py")
     assert code == 1
     assert "an EncoderDecoder whose decode_head has an in_index is needed" in err
+
+
+def test_a_head_that_is_not_there_is_named(monkeypatch, capsys):
+    code, _, err = run_in_process(monkeypatch, capsys, TOOL, CONFIG, "--heads", "SegFormerHead")
+    assert code == 1
+    assert "no head 'SegFormerHead'; there are 'DSFFHead', 'FCNHead'" in err
