@@ -83,7 +83,8 @@ def compare(
         resize; MiB are those at the peak above what was in use before the model was made, ms the median.
 
     Raises:
-        ConfigError: see :func:`heads`; there is no such head; or a single image for UPerHead, which pools it to one pixel.
+        ConfigError: see :func:`heads`; there is no such head; or a single image for UPerHead, which pools it
+            to one pixel.
     """
     if setting.images == 1 and (not only or "UPerHead" in only):
         raise ConfigError("batch 1: UPerHead's batch norm needs two images to train; take 2 or leave it out")
