@@ -7,9 +7,9 @@ import torch
 import torch._inductor.config
 import torch.nn.functional as F
 from helpers.compiler import needs_compiler
+from helpers.official_head import official_state
 from torch import nn
 
-from mmseg_mllm.conversion.head_names import head_state_dict_to_official
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.ops import DySample
 
@@ -75,7 +75,7 @@ def test_equals_computing_everything_per_expression(image_index, semantic_scale)
     head = small_head(semantic_scale=semantic_scale).double()
     plain = PlainDecoder(semantic_scale).double().eval()
     state = {name: t for name, t in head.state_dict().items() if not name.startswith("detail_proj")}
-    official = head_state_dict_to_official(state)
+    official = official_state(state)
     plain.load_state_dict({name.removeprefix("res_decoder."): tensor for name, tensor in official.items()})
     *features, index = random_features(image_index, semantic_scale)
     detail, semantic, queries = (feature.double() for feature in features)
