@@ -4,6 +4,7 @@ That for mmcv-lite is in ``mmcv_lite.py``: it must be there before anything is i
 """
 
 import contextlib
+import inspect
 import io
 import logging
 import pickle
@@ -157,6 +158,16 @@ def enable_gradient_checkpointing(model: transformers.PreTrainedModel) -> None:
     """
     enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     enable(dict(use_reentrant=False))
+
+
+def cache_argument(model: transformers.PreTrainedModel, cache: transformers.Cache | None) -> dict:
+    """The argument by which a language model takes its keys and values of positions before.
+
+    transformers 5.24 renamed ``past_key_values``, which 5.40 will not take any more. Can go when the oldest
+    supported release has the new name.
+    """
+    new = "cache" in inspect.signature(model.forward).parameters
+    return {"cache" if new else "past_key_values": cache}
 
 
 def adds_bos(tokenizer: transformers.PreTrainedTokenizerBase) -> bool:

@@ -7,6 +7,7 @@ import torch
 from helpers.fresh import run_fresh
 
 import mmseg_mllm  # noqa: F401
+from mmseg_mllm.compat import cache_argument
 
 
 def test_mmseg_models_import_and_mmcv_lite_stays_lite():
@@ -24,6 +25,7 @@ def test_mmseg_models_import_and_mmcv_lite_stays_lite():
 def test_a_compiled_op_that_is_called_says_what_is_missing():
     if importlib.util.find_spec("mmcv._ext") is not None:
         pytest.skip("full mmcv is installed: its ops are compiled")
+    import mmseg.models  # noqa: F401
     from mmcv.ops import nms
 
     with pytest.raises(RuntimeError, match=r"compiled op 'nms' of mmcv.*mmcv-lite"):
@@ -84,3 +86,16 @@ def test_torchvision_of_another_torch_is_told(tmp_path):
         """)
     )
     assert f"torchvision does not fit torch {torch.__version__}: operator torchvision::nms" in out
+
+
+class _Before:
+    def forward(self, inputs_embeds=None, past_key_values=None): ...
+
+
+class _Since:
+    def forward(self, inputs_embeds=None, cache=None): ...
+
+
+@pytest.mark.parametrize(("model", "name"), [(_Before(), "past_key_values"), (_Since(), "cache")])
+def test_a_cache_goes_by_the_name_that_the_release_of_transformers_has(model, name):
+    assert cache_argument(model, None) == {name: None}

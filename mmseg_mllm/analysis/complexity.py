@@ -64,7 +64,6 @@ def count_flops(
     segmentor: MLLMSegmentor,
     *,
     expressions: int = 1,
-    prefix_tokens: int = PREFIX_TOKENS,
     branch_tokens: int = BRANCH_TOKENS,
 ) -> dict[str, int]:
     """FLOPs of each part for one image, all expressions in one sequence as in protocol 'independent'.
@@ -75,14 +74,11 @@ def count_flops(
     Args:
         segmentor: From :func:`build_on_meta`.
         expressions: How many are asked about the image.
-        prefix_tokens: Text tokens before the branches; the image's tokens come on top.
         branch_tokens: Tokens of each expression's question and forced answer.
     """
     backbone, head = segmentor.backbone, segmentor.decode_head
     images = torch.empty(1, 3, backbone.image_size, backbone.image_size, device="meta")
-    layout = _layout(
-        backbone.num_image_tokens(backbone.image_size), expressions, prefix_tokens, branch_tokens
-    )
+    layout = _layout(backbone.num_image_tokens(backbone.image_size), expressions, branch_tokens)
     with FlopCounterMode(display=False) as in_backbone:
         features = backbone(images, layout)
     detail, detail_flops = features.detail, {}
@@ -109,8 +105,8 @@ def count_flops(
     }
 
 
-def _layout(image_tokens: int, expressions: int, prefix_tokens: int, branch_tokens: int) -> SequenceLayout:
+def _layout(image_tokens: int, expressions: int, branch_tokens: int) -> SequenceLayout:
     """Sequence of one image; all text is token 0, the image token is 1."""
     branch = Branch(ids=[0] * branch_tokens, slots=[branch_tokens])
-    prefix = [0] * prefix_tokens + [1] * image_tokens
+    prefix = [0] * PREFIX_TOKENS + [1] * image_tokens
     return pack(prefix=prefix, branches=[[branch] * expressions], image_token_id=1)

@@ -1,8 +1,8 @@
 """What a decode head costs beside MMSegmentation's heads on the same backbone, with random weights."""
 
 import copy
+import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from mmengine.config import Config
@@ -10,39 +10,13 @@ from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from torch import nn
 
-from mmseg_mllm.analysis.benchmarks.measure import Measured, Spread, measure
+from mmseg_mllm.analysis.benchmarks.measure import Measured, measure
 from mmseg_mllm.analysis.benchmarks.memory import PeakMemory
 from mmseg_mllm.analysis.benchmarks.way import Benchmark, Setting, Way
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.errors import ConfigError
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadCost:
-    """Costs of one head on one backbone.
-
-    Attributes:
-        config: Name of the config that gave the backbone.
-        head: Name of the head.
-        size, images, classes: Side of the square images, how many pass together, number of classes.
-        head_parameters, parameters: Of the head and of the whole model.
-        flops: Of inference, for one image. A training step's are left out: torch 2.13 counts the backward
-            pass of depthwise convolutions, which MiT has, as that of full ones.
-        train, inference: Of forward, loss and backward, and of forward and resize, each with ``seconds``, and
-            ``memory``, the bytes at the peak above those in use before the model was made.
-    """
-
-    config: str
-    head: str
-    size: int
-    images: int
-    classes: int
-    head_parameters: int
-    parameters: int
-    flops: int
-    train: dict
-    inference: dict
 
 
 def heads(config: Config, *, classes: int) -> dict[str, dict]:
@@ -91,7 +65,7 @@ def compare(
     classes: int,
     setting: Setting,
     only: Sequence[str] = (),
-) -> Iterator[HeadCost]:
+) -> Iterator[dict]:
     """Measure every head at every size, one model at a time.
 
     Args:
@@ -102,13 +76,24 @@ def compare(
         setting: Device, batch and repeats; its dtype is float32.
         only: Names of heads to leave the others out; all by default.
 
+    Yields:
+        A row of results. Parameters are those of the head and of the whole model; FLOPs of inference, for one
+        image (a training step's are left out: torch 2.13 counts the backward pass of depthwise convolutions,
+        which MiT has, as that of full ones). Training is forward, loss and backward, inference forward and
+        resize; MiB are those at the peak above what was in use before the model was made, ms the median.
+
     Raises:
-        ConfigError: see :func:`heads`; or a single image for UPerHead, which pools it to one pixel.
+        ConfigError: see :func:`heads`; there is no such head; or a single image for UPerHead, which pools it
+            to one pixel.
     """
     if setting.images == 1 and (not only or "UPerHead" in only):
         raise ConfigError("batch 1: UPerHead's batch norm needs two images to train; take 2 or leave it out")
+    found = heads(config, classes=classes)
+    unknown = [head for head in only if head not in found]
+    if unknown:
+        raise ConfigError(f"{name}: no head {unknown[0]!r}; there are {', '.join(map(repr, found))}")
     memory = PeakMemory(setting.device)
-    for head, decode_head in heads(config, classes=classes).items():
+    for head, decode_head in found.items():
         if only and head not in only:
             continue
         for size in sizes:
@@ -117,17 +102,16 @@ def compare(
             model = _build(config, decode_head).to(setting.device)
             ways = _ways(model, size=size, classes=classes, setting=setting)
             measured = measure(Benchmark(ways=ways, pairs=[]), setting).ways
-            yield HeadCost(
-                config=name,
-                head=head,
-                size=size,
-                images=setting.images,
-                classes=classes,
-                head_parameters=sum(p.numel() for p in model.decode_head.parameters()),
-                parameters=sum(p.numel() for p in model.parameters()),
-                flops=measured["inference"].flops // setting.images,
-                **{way: _figures(result, before) for way, result in measured.items()},
-            )
+            yield {
+                "config": name,
+                "head": head,
+                "size": size,
+                "head, M param.": _parameters(model.decode_head) / 1e6,
+                "model, M param.": _parameters(model) / 1e6,
+                "GFLOPs / image": measured["inference"].flops / setting.images / 1e9,
+                **_costs("training", measured["training"], before),
+                **_costs("inference", measured["inference"], before),
+            }
             del model, ways
 
 
@@ -159,7 +143,7 @@ def _ways(model: EncoderDecoder, *, size: int, classes: int, setting: Setting) -
         SegDataSample(metainfo=metas, gt_sem_seg=PixelData(data=own, metainfo=metas)) for own in labels
     ]
 
-    def train() -> None:
+    def training() -> None:
         model.train().requires_grad_(True).zero_grad()
         losses = model.loss(images, samples)
         sum(value.sum() for key, value in losses.items() if "loss" in key).backward()
@@ -170,12 +154,15 @@ def _ways(model: EncoderDecoder, *, size: int, classes: int, setting: Setting) -
         model.eval().requires_grad_(False).zero_grad()
         model.encode_decode(images, [metas] * setting.images)
 
-    return {way.__name__: Way(run=way, images=setting.images) for way in (train, inference)}
+    return {way.__name__: Way(run=way, images=setting.images) for way in (training, inference)}
 
 
-def _figures(measured: Measured, before: int) -> dict:
-    times = Spread.of(measured.seconds)
-    return dict(
-        seconds=dict(median=times.median, min=times.min, max=times.max),
-        memory=max(0, measured.peak_bytes - before),
-    )
+def _parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def _costs(way: str, measured: Measured, before: int) -> dict[str, float]:
+    return {
+        f"{way}, MiB": max(0, measured.peak_bytes - before) / 2**20,
+        f"{way}, ms": statistics.median(measured.seconds) * 1e3,
+    }

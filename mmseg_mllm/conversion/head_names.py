@@ -66,19 +66,18 @@ def head_state_dict_from_official(state_dict: Mapping[str, Tensor]) -> dict[str,
     Raises:
         CheckpointError: a tensor is unknown, or one is missing.
     """
-    return _renamed(state_dict, {official: ours for ours, official in HEAD_NAMES.items()})
-
-
-def head_state_dict_to_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Inverse of :func:`head_state_dict_from_official`.
-
-    Args:
-        state_dict: ``state_dict()`` of a ``DSFFHead``.
-
-    Raises:
-        CheckpointError: the authors' decoder has no such tensor, or has one that is missing here.
-    """
-    return _renamed(state_dict, HEAD_NAMES)
+    names = {official: ours for ours, official in HEAD_NAMES.items()}
+    problems = [
+        f"{len(found)} tensors {what}, such as {', '.join(found[:SHOWN])}"
+        for what, found in (
+            ("unknown", [name for name in state_dict if name not in names]),
+            ("missing", [name for name in names if name not in state_dict]),
+        )
+        if found
+    ]
+    if problems:
+        raise CheckpointError(f"not the tensors of MLLMSeg's mask decoder: {'. '.join(problems)}")
+    return {names[name]: tensor for name, tensor in state_dict.items()}
 
 
 def official_head(shapes: Mapping[str, Sequence[int]]) -> DSFFHead:
@@ -102,17 +101,3 @@ def official_head(shapes: Mapping[str, Sequence[int]]) -> DSFFHead:
         )
     except Exception as error:  # torch has its own for each size that does not fit
         raise CheckpointError(f"not the tensors of MLLMSeg's mask decoder: {error!r}") from error
-
-
-def _renamed(state_dict: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
-    problems = [
-        f"{len(found)} tensors {what}, such as {', '.join(found[:SHOWN])}"
-        for what, found in (
-            ("unknown", [name for name in state_dict if name not in names]),
-            ("missing", [name for name in names if name not in state_dict]),
-        )
-        if found
-    ]
-    if problems:
-        raise CheckpointError(f"not the tensors of MLLMSeg's mask decoder: {'. '.join(problems)}")
-    return {names[name]: tensor for name, tensor in state_dict.items()}

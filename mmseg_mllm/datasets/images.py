@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,11 +29,16 @@ TURNS = {
 
 TIFF_BITS, TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
 
+SENSOR_BITS = 14
+"""Cameras and scanners give 10 to 14 bits, and some programs store them in 16 as they are."""
+_folders_of_dark_images: set[Path] = set()
+
 
 def read_rgb(path: str | Path, *, upright: bool = False) -> np.ndarray:
     """Decode an image file, of an animation the first picture.
 
-    Grey values of 16 bits are scaled to 8; transparency is dropped.
+    Grey values of 16 bits are scaled to 8, with a warning, once for a folder, where the brightest needs 14
+    bits or fewer: such an image is taken for the dark one that it says it is. Transparency is dropped.
 
     Args:
         path: The file.
@@ -49,7 +55,7 @@ def read_rgb(path: str | Path, *, upright: bool = False) -> np.ndarray:
     with _opened(path) as image:
         image.load()
         turn = TURNS.get(_orientation(image)) if upright else None
-        pixels = _rgb(image if turn is None else image.transpose(turn), kind=image.format)
+        pixels = _rgb(image if turn is None else image.transpose(turn), kind=image.format, path=Path(path))
         if pixels is None:
             raise DataError(
                 f"{path}: the image holds numbers of mode {image.mode!r} (32 bits, float or LAB), of which "
@@ -58,14 +64,17 @@ def read_rgb(path: str | Path, *, upright: bool = False) -> np.ndarray:
         return pixels
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
-    """Height and width in pixels as stored, from the head of the file alone.
+def image_size(path: str | Path, *, upright: bool = False) -> tuple[int, int]:
+    """Height and width in pixels, from the head of the file alone.
+
+    Arguments are those of :func:`read_rgb`.
 
     Raises:
         DataError: as for :func:`read_rgb`, as far as the head shows it.
     """
     with _opened(path) as image:
-        return image.height, image.width
+        lies = upright and _orientation(image) >= 5
+        return (image.width, image.height) if lies else (image.height, image.width)
 
 
 def is_turned(path: str | Path) -> bool:
@@ -78,13 +87,15 @@ def is_turned(path: str | Path) -> bool:
         return _orientation(image) in TURNS
 
 
-def _rgb(image: Image.Image, *, kind: str | None) -> np.ndarray | None:
+def _rgb(image: Image.Image, *, kind: str | None, path: Path) -> np.ndarray | None:
     """Pixels of a loaded image of a format; None for modes without a known range."""
     # Pillow has 16 bits of PPM, and older ones those of PNG, in the mode of 32 bits.
     if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PPM", "PNG")):
         tags = getattr(image, "tag_v2", {})
+        bits, values = tags.get(TIFF_BITS, (16,))[0], np.asarray(image)
+        _warn_of_unused_bits(values, bits=bits, path=path)
         # By the upper byte, as Pillow reduces colours of 16 bits.
-        grey = (np.asarray(image) >> (tags.get(TIFF_BITS, (16,))[0] - 8)).astype(np.uint8)
+        grey = (values >> (bits - 8)).astype(np.uint8)
         if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:
             grey = 255 - grey
         return np.repeat(grey[..., None], 3, axis=2)
@@ -94,6 +105,18 @@ def _rgb(image: Image.Image, *, kind: str | None) -> np.ndarray | None:
     image.info.pop("transparency", None)
     # Converting copies, even from RGB.
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _warn_of_unused_bits(values: np.ndarray, *, bits: int, path: Path) -> None:
+    used = int(values.max()).bit_length()
+    if bits == 16 and 0 < used <= SENSOR_BITS and path.parent not in _folders_of_dark_images:
+        _folders_of_dark_images.add(path.parent)
+        warnings.warn(
+            f"{path}: the image has 16 bits, and its brightest value is {values.max()} of 65535, so that it "
+            f"is dark or black here. If its values are of {used} bits, multiply them by {2 ** (16 - used)} "
+            "and store it anew. Said once for all images in this folder",
+            stacklevel=2,
+        )
 
 
 def _orientation(image: Image.Image) -> int:

@@ -24,13 +24,13 @@ class ReferringJSONDataset(RefCOCODataset):
         data_root: Folder that the other paths are relative to.
         data_prefix: ``dict(img_path=...)``, the folder of the images; ``data_root`` by default.
         dataset_name: Name in reports; the folder of the JSON file by default.
-        upright: Turn images as their EXIF orientation says, as labelling tools show them. False for
-            annotations of the images as stored, such as those from :func:`refer_to_json`.
+        upright: Turn images as their EXIF orientation says, as labelling tools show them. By default what
+            ``info.upright`` of the file says, and True where it says nothing.
         kwargs: As for ``mmengine.dataset.BaseDataset``.
 
     Raises:
         DataError: the file is missing, broken or contradicts itself (see :func:`load_referring_json`), has no
-            such split, or has several while none was asked for.
+            such split, or has several while none was asked for; or ``upright`` is not what it says.
     """
 
     may_lack_target = True
@@ -42,10 +42,10 @@ class ReferringJSONDataset(RefCOCODataset):
         split: str | Sequence[str] | None = None,
         data_root: str = "",
         dataset_name: str | None = None,
-        upright: bool = True,
+        upright: bool | None = None,
         **kwargs,
     ) -> None:
-        self.upright = upright
+        self.upright_asked, self.upright = upright, upright is not False
         super().__init__(
             ann_file=ann_file,
             # The same file holds annotations and expressions, and errors name it for both.
@@ -58,6 +58,13 @@ class ReferringJSONDataset(RefCOCODataset):
 
     def read_files(self) -> ReferFiles:
         files = load_referring_json(self.ann_file)
+        if self.upright_asked is not None and files.upright not in (None, self.upright):
+            meant = "turned as their EXIF says" if files.upright else "as stored"
+            raise DataError(
+                f"{self.ann_file}: its `info` has `upright` {str(files.upright).lower()} (masks are for "
+                f"images {meant}), but the config has upright={self.upright}. Take it "
+                "out there, or mend the file"
+            )
         if not self.split:
             self.split = files.splits()
             if len(self.split) > 1:

@@ -17,13 +17,18 @@ MAX_RUN_BITS = 40
 """Of a run in COCO's code; without a bound, a long file of one never-ending run takes for ever."""
 
 
-def shape_fault(segmentation: list | dict | None) -> str | None:
+def shape_fault(segmentation: list | dict | None, *, may_cover_nothing: bool = False) -> str | None:
     """Why a shape covers no pixel, as far as can be told without drawing it; None if nothing is seen.
 
     Meant for whole files: it looks at a few numbers of each shape. :func:`mask_box` is certain.
+
+    Args:
+        segmentation: Of an annotation.
+        may_cover_nothing: Take empty shapes and those of one or two points, which gRefCOCO has; what is left
+            are mistakes of whoever wrote the file.
     """
     if not segmentation:
-        return "is empty"
+        return None if may_cover_nothing else "is empty"
     if isinstance(segmentation, dict):
         return None if segmentation.keys() >= _RLE_KEYS else "is no RLE: it lacks `size` or `counts`"
     if not isinstance(segmentation, list):
@@ -32,7 +37,7 @@ def shape_fault(segmentation: list | dict | None) -> str | None:
         return "is one list of numbers; it must be a list of polygons, [[x, y, x, y, ...], ...]"
     parts = [part for part in segmentation if part]
     if not parts:
-        return "is empty"
+        return None if may_cover_nothing else "is empty"
     if all(isinstance(part, dict) and part.keys() >= _RLE_KEYS for part in parts):  # RefCLEF
         return None
     if not all(isinstance(part, list | dict) for part in parts):
@@ -40,9 +45,10 @@ def shape_fault(segmentation: list | dict | None) -> str | None:
     if any(isinstance(part, dict) or isinstance(part[0], list | dict) for part in parts) or (
         len(parts) > 2 and all(len(part) == 2 for part in parts)
     ):
-        return "is made of points; a polygon is one flat list [x, y, x, y, ...]"
+        return "is made of points [x, y]; a polygon is one flat list [x, y, x, y, ...]"
     if all(len(part) < MIN_POLYGON_NUMBERS for part in parts):
-        return "has no polygon of three points or more (the corners of a box are no polygon)"
+        few = "has no polygon of three points or more (the corners of a box are no polygon)"
+        return None if may_cover_nothing else few
     if all(isinstance(n, Real) and -0.1 <= n <= 1.1 for part in parts for n in part):
         return "has coordinates between 0 and 1, where pixels are meant"
     return None

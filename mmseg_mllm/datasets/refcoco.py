@@ -30,7 +30,8 @@ class RefCOCODataset(BaseDataset):
         kwargs: As for ``mmengine.dataset.BaseDataset`` (``pipeline``, ``test_mode``, ``indices``, ...).
 
     Each sample holds ``img_path``, ``img_id``, ``height``, ``width`` (pixels), ``upright`` (False: as in the
-    papers' code, images are as stored, whatever their EXIF orientation), ``dataset``, ``split``,
+    papers' code, images are as stored, whatever their EXIF orientation, unless ``info.upright`` of
+    ``ann_file`` is true), ``dataset``, ``split``,
     ``annotations`` (annotation id -> ``segmentation``, ``bbox`` xywh) and ``expressions``, a list of dicts
     ``text`` (str), ``sent_id``, ``ref_id`` and ``ann_ids`` (tuple, empty for no target).
 
@@ -80,6 +81,8 @@ class RefCOCODataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         files = self.read_files()
+        if files.upright is not None:
+            self.upright = files.upright
         samples = []
         for split in self.split:
             if split not in files.splits():
@@ -152,7 +155,7 @@ class RefCOCODataset(BaseDataset):
                     "together"
                 )
             shape = files.annotations[i]["segmentation"]
-            fault = None if self.may_cover_nothing else shape_fault(shape)
+            fault = shape_fault(shape, may_cover_nothing=self.may_cover_nothing)
             if fault:
                 raise DataError(
                     f"{self.ann_file}: the segmentation of annotation {i} (image {image_id}) {fault}; as it "

@@ -3,14 +3,20 @@
 import re
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mmseg_mllm.datasets.json_file import read_json
 from mmseg_mllm.datasets.limits import MAX_RECORDS, check_limit
 from mmseg_mllm.datasets.plain_pickle import read_plain_pickle
-from mmseg_mllm.datasets.refer_records import check_ref, checked_annotation, checked_image, listed
+from mmseg_mllm.datasets.refer_records import (
+    check_ref,
+    checked_annotation,
+    checked_image,
+    listed,
+    says_upright,
+)
 from mmseg_mllm.errors import DataError
 
 NO_TARGET = -1
@@ -27,11 +33,13 @@ class ReferFiles:
         images: image id -> COCO image dict (``file_name``, ``height``, ``width``).
         annotations: annotation id -> COCO annotation dict (``segmentation``, ``bbox``, ``area``).
         refs: the refs of all splits in the order of the file.
+        upright: Whether masks are for images turned as their EXIF says; None where the files don't say.
     """
 
     images: dict[int, dict]
     annotations: dict[int, dict]
     refs: list[dict]
+    upright: bool | None = None
 
     def splits(self) -> list[str]:
         """Names of the splits in the order of their first ref."""
@@ -72,9 +80,7 @@ def load_refs(path: str | Path) -> list[dict]:
     return refs
 
 
-def load_instances(
-    path: str | Path, *, annotation_ids: Collection[int | str] | None = None
-) -> tuple[dict[int, dict], dict[int, dict]]:
+def load_instances(path: str | Path, *, annotation_ids: Collection[int | str] | None = None) -> ReferFiles:
     """Read a COCO ``instances.json``.
 
     Args:
@@ -83,7 +89,7 @@ def load_instances(
             the others would only take memory.
 
     Returns:
-        Image dicts and annotation dicts, each by id.
+        What it holds, with no refs.
 
     Raises:
         DataError: the file is missing, broken, above the bounds (see ``limits``), not a COCO annotation
@@ -99,11 +105,17 @@ def load_instances(
     try:
         images = [checked_image(image) for image in content["images"]]
         kept = [checked_annotation(a) for a in content["annotations"] if a is not _DROPPED]
+        upright = says_upright(content)
     except DataError as error:
         raise DataError(f"{path}: {error}; download it again") from None
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: not a COCO annotation file ({error!r:.100}); download it again") from None
-    return _by_id(images, "image", path), _by_id(kept, "annotation", path)
+    return ReferFiles(
+        images=_by_id(images, "image", path),
+        annotations=_by_id(kept, "annotation", path),
+        refs=[],
+        upright=upright,
+    )
 
 
 def load_refer(*, ann_file: str | Path, split_file: str | Path) -> ReferFiles:
@@ -118,8 +130,7 @@ def load_refer(*, ann_file: str | Path, split_file: str | Path) -> ReferFiles:
     """
     refs = [part for ref in with_sentences(load_refs(split_file)) for part in split_parts(ref)]
     ids = {i for ref in refs for i in annotation_ids(ref)}
-    images, annotations = load_instances(ann_file, annotation_ids=ids)
-    return ReferFiles(images=images, annotations=annotations, refs=refs)
+    return replace(load_instances(ann_file, annotation_ids=ids), refs=refs)
 
 
 def with_sentences(refs: list[dict]) -> list[dict]:

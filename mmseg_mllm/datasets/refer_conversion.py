@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmseg_mllm.conversion.new_folder import new_folder
-from mmseg_mllm.datasets.masks import mask_box
+from mmseg_mllm.datasets.masks import mask_box, shape_fault
 from mmseg_mllm.datasets.refer import (
     NO_TARGET,
     ReferFiles,
@@ -17,6 +17,7 @@ from mmseg_mllm.datasets.refer import (
     refs_file,
     with_sentences,
 )
+from mmseg_mllm.datasets.refer_records import says_upright
 from mmseg_mllm.datasets.referring_json import parse_referring_json, read_existing_json
 from mmseg_mllm.errors import DataError
 
@@ -53,7 +54,8 @@ def refer_to_json(*, folder: str | Path, refs: str, out: str | Path) -> tuple[Re
         nothing = (
             _without_pixels(load_refer(ann_file=ann_file, split_file=split_file)) if _is_grefs(refs) else []
         )
-        content = {**content, "groups": [_group(ref, without=nothing) for ref in asking]}
+        content = _with_rule(content, upright=says_upright(content) or False)
+        content["groups"] = [_group(ref, without=nothing) for ref in asking]
         files = parse_referring_json(content, path=split_file)
         _move_splits_to_images(content)
         scratch.write_text(json.dumps(content), encoding="utf-8")
@@ -86,6 +88,7 @@ def json_to_refer(*, path: str | Path, folder: str | Path) -> tuple[ReferFiles, 
         instances = {key: value for key, value in content.items() if key != "groups"}
         instances["images"] = [_without(image, "split") for image in content["images"]]
         instances["annotations"] = [_without(a, "expressions") for a in content["annotations"]]
+        instances = _with_rule(instances, upright=files.upright is not False)
         instances.setdefault("categories", [])  # REFER's own reader asks for it
         (scratch / "instances.json").write_text(json.dumps(instances), encoding="utf-8")
         if single:
@@ -112,15 +115,16 @@ def _is_grefs(refs: str) -> bool:
 
 
 def _without_pixels(files: ReferFiles) -> list[int]:
-    """Ids of the annotations in use that cover no pixel."""
+    """Ids of the annotations in use that cover no pixel, but not by a mistake."""
     found = []
     for i in dict.fromkeys(i for ref in files.refs for i in annotation_ids(ref)):
         annotation = files.annotations.get(i)
         image = files.images.get(annotation.get("image_id")) if annotation else None
-        # What is missing is told by the check of the whole.
-        if image and not mask_box(
-            annotation["segmentation"], height=image["height"], width=image["width"], where=f"annotation {i}"
-        ):
+        # What is missing or a mistake is told by the check of the whole.
+        if image is None or shape_fault(annotation["segmentation"], may_cover_nothing=True):
+            continue
+        size = dict(height=image["height"], width=image["width"])
+        if not mask_box(annotation["segmentation"], **size, where=f"annotation {i}"):
             found.append(i)
     return found
 
@@ -150,6 +154,12 @@ def _move_splits_to_images(content: dict) -> None:
     content["groups"] = [
         _without(group, "split") if group["image_id"] in shared else group for group in content["groups"]
     ]
+
+
+def _with_rule(content: dict, *, upright: bool) -> dict:
+    """Say in the file what its masks are for: both formats have their own rule where a file says nothing."""
+    info = content.get("info")
+    return {**content, "info": {**(info if isinstance(info, dict) else {}), "upright": upright}}
 
 
 def _ref(ref: dict, files: ReferFiles, *, single: bool) -> dict:

@@ -56,6 +56,22 @@ def _length(sentence: dict) -> int:
     return len(sentence["sent"]) if isinstance(sentence["sent"], str) else 0
 
 
+def says_upright(content: dict) -> bool | None:
+    """Whether an annotation file's masks are for images turned as their EXIF says, or as stored.
+
+    Returns:
+        Its ``info.upright``; None where it says nothing, as published files.
+
+    Raises:
+        DataError: it is neither true nor false.
+    """
+    info = content.get("info")
+    upright = info.get("upright") if isinstance(info, dict) else None
+    if upright is not None and not isinstance(upright, bool):
+        raise DataError(f"`info.upright` must be true or false, not {upright!r:.60}")
+    return upright
+
+
 def checked_image(image: dict) -> dict:
     """The image's id, file name and size.
 

@@ -9,7 +9,7 @@ from mmseg_mllm.datasets.json_file import read_json
 from mmseg_mllm.datasets.limits import MAX_PIXELS, MAX_TEXT, check_limit
 from mmseg_mllm.datasets.masks import shape_fault
 from mmseg_mllm.datasets.refer import ReferFiles
-from mmseg_mllm.datasets.refer_records import MAX_ID, is_name
+from mmseg_mllm.datasets.refer_records import MAX_ID, is_name, says_upright
 from mmseg_mllm.errors import DataError
 from mmseg_mllm.prompts import expression_problem
 
@@ -78,9 +78,10 @@ def parse_referring_json(content: Any, *, path: str | Path) -> ReferFiles:
             _check_shape(annotations[i])
         refs = list(_refs([*sources, *groups], images))
         _check_splits(refs, default=Path(path).stem)
+        upright = says_upright(content)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    return ReferFiles(images=images, annotations=annotations, refs=refs)
+    return ReferFiles(images=images, annotations=annotations, refs=refs, upright=upright)
 
 
 def _is_id(value: Any) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmseg_mllm.tables.layout import as_text
-from mmseg_mllm.tables.table import ResultTable
+from mmseg_mllm.tables.table import ResultTable, say_once
 
 TASKS = {
     "RES": "Referring segmentation (RES)",
@@ -46,13 +46,12 @@ def table_text(rows: Sequence[ResultRow], *, caption: str | None = None) -> str:
 
 def _table(rows: Sequence[ResultRow], *, caption: str | None) -> ResultTable:
     """One task's rows; a protocol that all share stands in the title."""
-    protocols = sorted({row.protocol for row in rows})
-    one = len(protocols) == 1
-    names = ["dataset", "split"] if one else ["dataset", "split", "protocol"]
-    return ResultTable(
-        title=f"{TASKS[rows[0].task]} in percent" + (f", protocol: {protocols[0]}" if one else ""),
+    names = ["dataset", "split", "protocol"]
+    table = ResultTable(
+        title=f"{TASKS[rows[0].task]} in percent",
         names=names,
         rows=[{name: getattr(row, name) for name in names} | row.counts | row.figures for row in rows],
-        shared=dict(task=rows[0].task) | (dict(protocol=protocols[0]) if one else {}),
+        shared=dict(task=rows[0].task),
         caption=caption,
     )
+    return say_once(table, ["protocol"])

@@ -13,6 +13,8 @@ from mmseg_mllm.tables.table import ResultTable
 
 FRAME = 3
 """Columns that a column takes besides its text: two blanks and a line; one line more at the end."""
+FOLDED = 20
+"""Columns that names keep at least where folding them brings all numbers beside them."""
 
 
 def print_tables(console: Console, tables: Sequence[ResultTable]) -> None:
@@ -41,7 +43,11 @@ def laid_out(table: ResultTable, *, width: int) -> Group:
 def _blocks(table: ResultTable, width: int) -> list[list[str]]:
     """Columns of each block: as many numbers as fit beside the names."""
     numbers = [column for column in table.columns if column not in table.names]
-    room = width - 1 - sum(_needed(table, name) for name in table.names)
+    needed_by_names = [_needed(table, name) for name in table.names]
+    folded = sum(min(needed, FOLDED + FRAME) for needed in needed_by_names)
+    if folded + sum(_needed(table, column) for column in numbers) < width:
+        return [[*table.columns]]
+    room = width - 1 - sum(needed_by_names)
     blocks: list[list[str]] = []
     left = 0
     for column in numbers:

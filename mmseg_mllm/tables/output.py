@@ -29,6 +29,7 @@ def add_table_flags(parser: argparse.ArgumentParser, *, leave_out: Sequence[str]
         if name not in leave_out:
             parser.add_argument(
                 f"--{name}",
+                dest=f"{name}_tables",
                 nargs="?",
                 const=STDOUT,
                 type=_file_type(endings),
@@ -95,7 +96,7 @@ def write_tables(tables: Sequence[ResultTable], args: argparse.Namespace, *, mad
 
 
 def _chosen(args: argparse.Namespace) -> dict[str, str]:
-    return {name: path for name in FORMATS if (path := getattr(args, name, None))}
+    return {name: path for name in FORMATS if (path := getattr(args, f"{name}_tables", None))}
 
 
 def _file_type(endings: Sequence[str]) -> Callable[[str], str]:

@@ -1,7 +1,7 @@
 """A table of results: what it says, apart from how it is shown."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isnan
 
 Value = str | int | float | None
@@ -47,6 +47,18 @@ class ResultTable:
             {name: None if _is_nan(value) else value for name, value in {**self.shared, **row}.items()}
             for row in self.all_rows
         ]
+
+
+def say_once(table: ResultTable, names: Sequence[str]) -> ResultTable:
+    """The same table; what all rows share under these names stands in its title, and not in each row."""
+    once = {name: table.rows[0][name] for name in names if len({row[name] for row in table.rows}) == 1}
+    return replace(
+        table,
+        title=", ".join([table.title, *(f"{name}: {value}" for name, value in once.items())]),
+        names=[name for name in table.names if name not in once],
+        rows=[{name: value for name, value in row.items() if name not in once} for row in table.rows],
+        shared={**table.shared, **once},
+    )
 
 
 def shown(value: Value) -> str:

@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw
 _SUPERSAMPLING = 4
 
 
-def _ring(*, points: int, radius: float, start: float = -math.pi / 2) -> np.ndarray:
-    angles = start + 2 * math.pi * np.arange(points) / points
+def _ring(*, points: int, radius: float) -> np.ndarray:
+    angles = -math.pi / 2 + 2 * math.pi * np.arange(points) / points
     return radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 

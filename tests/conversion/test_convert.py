@@ -8,6 +8,7 @@ import time
 
 import pytest
 import torch
+from helpers.official_head import official_state
 from helpers.original_folder import FAMILIES, as_one_file, tensors_of, write_original, write_tokenizer
 from helpers.tiny_model import make_samples
 from mmengine.config import ConfigDict
@@ -17,7 +18,6 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 import mmseg_mllm  # noqa: F401
 from mmseg_mllm.conversion.convert import convert_internvl, convert_mllmseg
-from mmseg_mllm.conversion.head_names import head_state_dict_to_official
 from mmseg_mllm.conversion.new_folder import new_folder
 from mmseg_mllm.conversion.restore import restore_mllmseg
 from mmseg_mllm.conversion.tensor_files import TensorFiles
@@ -284,7 +284,7 @@ def adapter_of_four_dimensions(source):
 def narrow_head(source):
     base = {name: t for name, t in tensors_of(source).items() if not name.startswith("res_decoder.")}
     head = DSFFHead(in_channels=[16, 48], channels=16, mask_scale=8)
-    as_one_file(source, base | head_state_dict_to_official(head.state_dict()))
+    as_one_file(source, base | official_state(head.state_dict()))
 
 
 def name_outside(source):

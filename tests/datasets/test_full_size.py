@@ -19,7 +19,8 @@ def test_only_annotations_in_use_are_kept(root):
     ann_file, split_file = root / "refcoco/instances.json", root / "refcoco/refs(unc).p"
     files = load_refer(ann_file=ann_file, split_file=split_file)
     assert files.annotations.keys() == {i for ref in files.refs for i in annotation_ids(ref)}
-    images, annotations = load_instances(ann_file)
+    whole = load_instances(ann_file)
+    images, annotations = whole.images, whole.annotations
     assert files.images == images
     assert files.annotations.items() < annotations.items()
     assert (len(images), len(annotations)) == (SCALE * NUM_IMAGES, SCALE * NUM_ANNOTATIONS)

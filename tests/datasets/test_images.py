@@ -53,6 +53,28 @@ def test_grey_of_16_bits_in_other_writings(tmp_path):
     assert np.abs(read_rgb(tmp_path / "12.pgm").astype(int) - whole).max() <= 1
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_twelve_bits_stored_in_sixteen_are_told_once_and_not_guessed(tmp_path, name):
+    whole = np.repeat(RAMP[..., None].astype(np.uint8), 3, axis=2)
+    Image.fromarray((RAMP * 257) >> 4).save(tmp_path / name)
+    with pytest.warns(UserWarning, match=rf"{name}: .*4095 of 65535.*of 12 bits, multiply them by 16 "):
+        found = read_rgb(tmp_path / name)
+    assert np.array_equal(found, whole >> 4)
+    assert np.array_equal(read_rgb(tmp_path / name), found)  # silent: warnings are errors here
+    with Image.open(tmp_path / name) as image:
+        Image.fromarray(np.asarray(image) * np.uint16(16)).save(tmp_path / "mended.png")
+    assert np.abs(read_rgb(tmp_path / "mended.png").astype(int) - whole).max() <= 1
+
+
+def test_black_and_dark_of_fewer_bits_are_no_reason_to_warn(tmp_path):
+    Image.fromarray(RAMP * 0).save(tmp_path / "black.png")
+    assert not read_rgb(tmp_path / "black.png").any()
+    Image.fromarray((RAMP // 16).astype(np.uint8)).save(tmp_path / "dark.png")
+    assert read_rgb(tmp_path / "dark.png").max() == 15
+    Image.fromarray(RAMP * 128).save(tmp_path / "half.png")
+    assert read_rgb(tmp_path / "half.png").max() == 127
+
+
 def test_numbers_without_a_range_are_refused_in_one_line(tmp_path):
     Image.fromarray((RAMP / 255).astype(np.float32)).save(tmp_path / "float.tif")
     Image.fromarray(RAMP.astype(np.int32) * 257).save(tmp_path / "int.tif")

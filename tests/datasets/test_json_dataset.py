@@ -336,3 +336,16 @@ def test_a_file_without_expressions(load):
 
     with pytest.raises(DataError, match=r"annotations\.json: holds no expressions"):
         load(change)
+
+
+@pytest.mark.parametrize(("says", "asks"), [(True, False), (False, True)])
+def test_a_config_that_contradicts_what_the_file_says_of_turned_images(load, says, asks):
+    def change(content):
+        content["info"] = dict(upright=says)
+
+    assert samples_of(load(change, split="train"))[0]["upright"] is says
+    assert samples_of(load(change, split="train", upright=says))[0]["upright"] is says
+    with pytest.raises(DataError, match=rf"`upright` {str(says).lower()}.*config has upright={asks}"):
+        load(change, split="train", upright=asks)
+    with pytest.raises(DataError, match=r"`info\.upright` must be true or false, not 'yes'"):
+        load(lambda content: content.update(info=dict(upright="yes")), split="train")

@@ -201,12 +201,9 @@ def test_refs_without_sentences_ask_nothing(refer_root):
         ([[]], "is empty"),
         ({}, "is empty"),
         ([[10, 10, 40, 30]], "three points"),
-        ([[0.15, 0.2, 0.6, 0.2, 0.6, 0.6]], "between 0 and 1"),
-        ([[-0.001, 0.2, 1.002, 0.2, 0.6, 0.6]], "between 0 and 1"),
-        ([[1, 1], [9, 1], [9, 9]], "made of points"),
     ],
 )
-def test_a_shape_of_no_pixel(refer_root, shape, reason):
+def test_a_shape_of_no_pixel_as_grefcoco_has(refer_root, shape, reason):
     for name in ("refcoco", "grefcoco"):
         path = refer_root / name / "instances.json"
         content = json.loads(path.read_text())
@@ -220,6 +217,9 @@ def test_a_shape_of_no_pixel(refer_root, shape, reason):
 @pytest.mark.parametrize(
     ("shape", "reason"),
     [
+        ([[0.15, 0.2, 0.6, 0.2, 0.6, 0.6]], "between 0 and 1"),
+        ([[-0.001, 0.2, 1.002, 0.2, 0.6, 0.6]], "between 0 and 1"),
+        ([[1, 1], [9, 1], [9, 9]], r"made of points \[x, y\]; a polygon is one flat list"),
         ([1, 1, 9, 1, 9, 9], "one list of numbers"),
         ([0, 0, 9, 9], "one list of numbers"),
         ([[[1, 1], [9, 1], [9, 9]]], r"but \[\[\[1, 1\], \[9, 1\], \[9, 9\]\]\]"),
@@ -229,13 +229,17 @@ def test_a_shape_of_no_pixel(refer_root, shape, reason):
         (5, "neither polygons nor an RLE, but 5"),
     ],
 )
-def test_a_shape_of_another_structure(refer_root, shape, reason):
-    path = refer_root / "refcoco" / "instances.json"
+@pytest.mark.parametrize(
+    ("kind", "name", "refs"),
+    [(RefCOCODataset, "refcoco", "refs(unc).p"), (GRefCOCODataset, "grefcoco", "grefs(unc).json")],
+)
+def test_a_shape_that_is_a_mistake(refer_root, shape, reason, kind, name, refs):
+    path = refer_root / name / "instances.json"
     content = json.loads(path.read_text())
     content["annotations"][0]["segmentation"] = shape
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match=rf"segmentation of annotation 101 \(image 11\).*{reason}"):
-        val_samples(refer_root, RefCOCODataset, "refcoco", "refs(unc).p")
+        val_samples(refer_root, kind, name, refs)
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])

@@ -38,7 +38,11 @@ def check_round_trip(root: Path, folder: str, refs: str, scratch: Path) -> tuple
     files = load_refer(ann_file=root / folder / "instances.json", split_file=root / folder / refs)
     new_refs = f"{refs.split('(')[0]}(custom){Path(refs).suffix}"
     returned = load_refer(ann_file=back / "instances.json", split_file=back / new_refs)
-    assert read(back.parent, "back") == {"categories": [], **read(root, folder)}
+    assert read(back.parent, "back") == {
+        "categories": [],
+        **read(root, folder),
+        "info": {**read(root, folder).get("info", {}), "upright": False},
+    }
     for old, new in zip(files.refs, returned.refs, strict=True):
         for key in ("ref_id", "ann_id", "image_id", "split", "sent_ids"):
             assert new[key] == old[key]
@@ -53,7 +57,7 @@ def check_round_trip(root: Path, folder: str, refs: str, scratch: Path) -> tuple
         settings = dict(data_root=str(root), split=split)
         first = samples(kind, ann_file=f"{folder}/instances.json", split_file=f"{folder}/{refs}", **settings)
         ends = dict(ann_file=str(back / "instances.json"), split_file=str(back / new_refs))
-        assert first == samples(ReferringJSONDataset, ann_file=str(out), upright=False, **settings)
+        assert first == samples(ReferringJSONDataset, ann_file=str(out), **settings)
         assert first == samples(kind, **ends, **settings)
     return files.refs, returned.refs
 
@@ -126,7 +130,7 @@ def test_expressions_of_annotations_become_refs_of_plain_containers(tmp_path):
         )
     ]
     content["annotations"][0].pop("expressions")
-    assert read(tmp_path / "new", "mine") == dict(content, categories=[])
+    assert read(tmp_path / "new", "mine") == dict(content, categories=[], info=dict(upright=True))
 
 
 def test_what_published_grefcoco_has_beside_targets_is_left_out_and_told(refer_root, tmp_path):
@@ -142,6 +146,38 @@ def test_what_published_grefcoco_has_beside_targets_is_left_out_and_told(refer_r
     assert left_out == ["left out: 1 refs without sentences", "left out: 2 targets that cover no pixel"]
     first, *_ = samples(ReferringJSONDataset, ann_file=str(tmp_path / "out.json"), split="val")
     assert {e["text"]: e["ann_ids"] for e in first["expressions"]}["both people"] == (101,)
+
+
+@pytest.mark.parametrize("info", [{}, dict(year=2014), dict(upright=False), dict(upright=True)])
+def test_what_masks_are_for_is_kept_from_json_to_refer_and_back(refer_root, tmp_path, info):
+    refer_to_json(folder=refer_root / "refcoco", refs="refs(unc).p", out=tmp_path / "out.json")
+    content = json.loads((tmp_path / "out.json").read_text()) | dict(info=info)
+    (tmp_path / "mine.json").write_text(json.dumps(content))
+    json_to_refer(path=tmp_path / "mine.json", folder=tmp_path / "mine")
+    refer_to_json(folder=tmp_path / "mine", refs="refs(custom).p", out=tmp_path / "again.json")
+    settings = dict(data_root=str(refer_root), split="val")
+    refer = dict(
+        ann_file=str(tmp_path / "mine/instances.json"), split_file=str(tmp_path / "mine/refs(custom).p")
+    )
+    rules = {
+        sample["upright"]
+        for sample in [
+            *samples(ReferringJSONDataset, ann_file=str(tmp_path / "mine.json"), **settings),
+            *samples(RefCOCODataset, **refer, **settings),
+            *samples(ReferringJSONDataset, ann_file=str(tmp_path / "again.json"), **settings),
+        ]
+    }
+    assert rules == {info.get("upright", True)}
+    assert read(tmp_path, "mine")["info"] == {**info, "upright": info.get("upright", True)}
+
+
+def test_a_mistake_in_grefcoco_is_not_left_out_but_told(refer_root, tmp_path):
+    folder, instances = refer_root / "grefcoco", read(refer_root, "grefcoco")
+    instances["annotations"][0]["segmentation"] = [[2, 3], [12, 3], [12, 20], [2, 20]]
+    (folder / "instances.json").write_text(json.dumps(instances))
+    with pytest.raises(DataError, match=r"annotation 101 \(image 11\) is made of points \[x, y\]"):
+        refer_to_json(folder=folder, refs="grefs(unc).json", out=tmp_path / "out.json")
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_nothing_is_overwritten(refer_root, tmp_path):

@@ -71,6 +71,8 @@ def make_samples(
         for text in texts:
             generator = torch.Generator().manual_seed(len(text) + 100 * (first_image + b))
             masks.append(torch.rand(IMAGE_SIZE, IMAGE_SIZE, generator=generator) > 0.5)
-        sample.gt_instances = InstanceData(masks=torch.stack(masks))
+        sample.gt_instances = InstanceData(
+            masks=torch.stack(masks) if masks else torch.zeros(0, IMAGE_SIZE, IMAGE_SIZE)
+        )
         samples.append(sample)
     return samples

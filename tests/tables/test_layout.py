@@ -4,7 +4,7 @@ from rich.console import Console
 
 from mmseg_mllm.tables.console import plain_console
 from mmseg_mllm.tables.layout import as_text, print_tables
-from mmseg_mllm.tables.table import ResultTable
+from mmseg_mllm.tables.table import ResultTable, say_once
 
 FIGURES = ["cIoU", "mIoU", "gIoU per image", *(f"Pr@0.{k}" for k in range(5, 10)), "cIoU rotated"]
 NAMES = [("toy_refcoco", "val"), ("mine[v2]", "[val]"), ("写真 :smile:", "[/b]")]
@@ -87,3 +87,24 @@ def test_a_plain_console_prints_commands_as_they_are():
     with console.capture() as capture:
         console.print(command, soft_wrap=True)
     assert capture.get() == f"{command}\n"
+
+
+def test_long_names_are_folded_where_that_brings_all_numbers_beside_them():
+    text = "the second zebra from the right, the one behind the tree"
+    console = plain_console(unlimited=False, width=60)
+    with console.capture() as capture:
+        rows = [dict(name=text, a=12.5, b=100.0, c=-7.25)]
+        print_tables(console, [ResultTable(title="", names=["name"], rows=rows)])
+    ((head, *rows),) = blocks(capture.get().splitlines())
+    assert head == ["name", "a", "b", "c"]
+    assert rows[0][1:] == ["12.50", "100.00", "-7.25"]
+    assert " ".join(row[0] for row in rows) == text
+
+
+def test_what_all_rows_share_is_said_once():
+    rows = [dict(split="val", run=run, image=7, mIoU=12.5) for run in "ab"]
+    given = ResultTable(title="Runs", names=["split", "run", "image"], rows=rows)
+    table = say_once(given, ["split", "run"])
+    assert (table.title, table.names) == ("Runs, split: val", ["run", "image"])
+    assert table.columns == ["run", "image", "mIoU"]
+    assert table.records() == given.records()

@@ -88,3 +88,14 @@ def test_places_that_cannot_be_written_are_told_first(tmp_path):
         check_table_flags(parsed("--csv", tmp_path / "no" / "x.csv"))
     with pytest.raises(ConfigError, match="only one can go to the output"):
         check_table_flags(parsed("--csv", "--json"))
+
+
+def test_a_flag_that_the_tool_has_for_something_else_gets_no_tables(capsys, tmp_path):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--json")
+    add_table_flags(parser, leave_out=["json"])
+    args = parser.parse_args(["--json", str(tmp_path / "runs.json")])
+    check_table_flags(args)
+    write_tables(TABLES, args, made_by="python x")
+    assert "json" not in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 from mmseg_mllm.analysis.benchmarks import MODES
-from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, check_out_file, run_tool
-from mmseg_mllm.tables.console import plain_console
+from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, check_out_file, made_by, run_tool
+from mmseg_mllm.tables.output import add_table_flags, check_table_flags, write_tables
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,8 +25,10 @@ def parse_args() -> argparse.Namespace:
         "--sentences", metavar="FILE", help="mode sentences: JSON with the sentences of images"
     )
     parser.add_argument("--json", metavar="FILE", help="also write all figures here")
+    add_table_flags(parser, leave_out=["json"])
     add_cfg_options(parser)
     args = parser.parse_args()
+    check_table_flags(args)
     check_config_path(args.config)
     check_out_file("--json", args.json)
     return args
@@ -35,7 +37,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     # Torch is imported here, after the arguments were found right.
-    from mmseg_mllm.analysis.benchmarks import as_json, make_setting, notes, run_benchmark, tables
+    from mmseg_mllm.analysis.benchmarks import as_json, make_setting, run_benchmark, tables
     from mmseg_mllm.engine.config import load_config
 
     config = load_config(args.config, args.cfg_options)
@@ -51,10 +53,7 @@ def main() -> None:
     benchmark, measured = run_benchmark(args.mode, config, setting)
     result = as_json(benchmark, measured, setting, mode=args.mode, config=args.config)
     result["cfg_options"] = args.cfg_options or {}
-    console = plain_console()
-    for table in tables(result):
-        console.print(table)
-    console.print("\n".join(notes(result)))
+    write_tables(tables(result), args, made_by=made_by())
     if args.json:
         Path(args.json).write_text(json.dumps(result, indent=2) + "\n")
 

@@ -1,21 +1,13 @@
 """Costs of a config's head beside MMSegmentation's: python tools/analysis_tools/compare_heads.py CONFIG..."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rich import box
-from rich.table import Table
-
-from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, check_out_file, run_tool
-from mmseg_mllm.tables.console import plain_console
-
-if TYPE_CHECKING:
-    from mmseg_mllm.analysis.head_costs import HeadCost
+from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, check_out_file, made_by, run_tool
+from mmseg_mllm.tables.output import add_table_flags, check_table_flags, write_tables
+from mmseg_mllm.tables.table import ResultTable, say_once
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,15 +24,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--heads", nargs="+", default=[], help="names of heads; all by default")
     parser.add_argument("--device", help="cpu or cuda; cuda by default if there is one")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="3 by default")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures here")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw costs against size into this picture")
-    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    add_table_flags(parser)
     add_cfg_options(parser)
     args = parser.parse_args()
+    check_table_flags(args)
     for path in args.configs:
         check_config_path(path)
-    for flag in ("json", "plot"):
-        check_out_file(f"--{flag}", getattr(args, flag))
+    check_out_file("--plot", args.plot)
     return args
 
 
@@ -66,73 +57,49 @@ def main() -> None:
         config=Config(),
     )
     init_default_scope("mmseg")
-    console = plain_console()
-    costs = []
+    rows = []
     for name, config in configs.items():
         chosen = dict(sizes=args.size, classes=args.classes, only=args.heads)
-        for cost in compare(name, config, setting=setting, **chosen):
-            costs.append(cost)
-            print(f"{name}: {cost.head} at {cost.size}", file=sys.stderr)
-    console.print(table(costs, markdown=args.markdown))
-    console.print(
-        f"{args.batch} images, {args.classes} classes, float32, {device_name(setting.device)}, "
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}. Training step: forward, loss, "
-        "backward. Memory: peak above what was in use before the model was made. "
-        f"Time: median of {args.repeats}."
+        for row in compare(name, config, setting=setting, **chosen):
+            rows.append(row)
+            print(f"{name}: {row['head']} at {row['size']}", file=sys.stderr)
+    shared = dict(images=args.batch, classes=args.classes, device=device_name(setting.device))
+    found = ResultTable(
+        title=f"{args.batch} images, {args.classes} classes, float32, {shared['device']}, "
+        f"{torch.get_num_threads()} threads",
+        names=["config", "head"],
+        rows=rows,
+        shared=shared,
+        caption="Training: forward, loss, backward. MiB: peak above what was in use before the model was "
+        "made. ms: median.",
     )
-    if args.json:
-        content = dict(device=device_name(setting.device), costs=[asdict(cost) for cost in costs])
-        args.json.write_text(json.dumps(content, indent=1) + "\n")
+    write_tables([say_once(found, ["config"])], args, made_by=made_by())
     if args.plot:
-        plot(costs, args.plot)
+        plot(rows, images=args.batch, path=args.plot)
 
 
-def table(costs: "Sequence[HeadCost]", *, markdown: bool) -> Table:
-    """A row for each config, head and size."""
-    result = Table(box=box.MARKDOWN if markdown else box.HEAVY_HEAD)
-    for column in ("config", "head"):
-        result.add_column(column, overflow="fold")
-    for column in (
-        *("size", "head, M param.", "model, M param.", "GFLOPs / image"),
-        *("training, MiB", "training, ms", "inference, MiB", "inference, ms"),
-    ):
-        result.add_column(column, justify="right")
-    for cost in costs:
-        result.add_row(
-            *(cost.config, cost.head, str(cost.size)),
-            *(f"{cost.head_parameters / 1e6:.2f}", f"{cost.parameters / 1e6:.2f}"),
-            f"{cost.flops / 1e9:.1f}",
-            *(f"{cost.train['memory'] / 2**20:,.0f}", f"{cost.train['seconds']['median'] * 1e3:,.0f}"),
-            *(
-                f"{cost.inference['memory'] / 2**20:,.0f}",
-                f"{cost.inference['seconds']['median'] * 1e3:,.0f}",
-            ),
-        )
-    return result
-
-
-def plot(costs: "Sequence[HeadCost]", path: Path) -> None:
+def plot(rows: Sequence[dict], *, images: int, path: Path) -> None:
     """GFLOPs and time of inference and memory of a training step against the side, a line for each head."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 3.8), layout="constrained")
     panels = {
-        "GFLOPs per image, inference": lambda c: c.flops / 1e9,
-        "ms per image, inference": lambda c: c.inference["seconds"]["median"] / c.images * 1e3,
-        "peak MiB of a training step": lambda c: c.train["memory"] / 2**20,
+        "GFLOPs per image, inference": ("GFLOPs / image", 1),
+        "ms per image, inference": ("inference, ms", images),
+        "peak MiB of a training step": ("training, MiB", 1),
     }
-    several = len({cost.config for cost in costs}) > 1
-    for axes, (title, value) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        for key in dict.fromkeys((cost.config, cost.head) for cost in costs):
-            own = [cost for cost in costs if (cost.config, cost.head) == key]
+    several = len({row["config"] for row in rows}) > 1
+    for axes, (title, (column, parts)) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        for key in dict.fromkeys((row["config"], row["head"]) for row in rows):
+            own = [row for row in rows if (row["config"], row["head"]) == key]
             label = ": ".join(key) if several else key[1]
-            axes.plot([c.size for c in own], [value(c) for c in own], marker="o", label=label)
+            axes.plot([r["size"] for r in own], [r[column] / parts for r in own], marker="o", label=label)
         axes.set(title=title, xlabel="side of the image, pixels", xscale="log", yscale="log")
-        axes.set_xticks([c.size for c in own], [str(c.size) for c in own])
+        axes.set_xticks([r["size"] for r in own], [str(r["size"]) for r in own])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
-    figure.suptitle(" / ".join(dict.fromkeys(cost.config for cost in costs)))
+    figure.suptitle(" / ".join(dict.fromkeys(row["config"] for row in rows)))
     figure.savefig(path, dpi=110)
 
 

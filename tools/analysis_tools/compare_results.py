@@ -1,8 +1,6 @@
 """Where two runs differ most: compare_results.py A.json B.json [--out DIR] [--num N]."""
 
 import argparse
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,14 +8,14 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from mmseg_mllm.datasets.images import read_rgb
-from mmseg_mllm.engine.cli import run_tool
+from mmseg_mllm.engine.cli import made_by, run_tool
 from mmseg_mllm.errors import ConfigError, DataError
 from mmseg_mllm.evaluation.comparison import Pair, most_different, paired, summary
 from mmseg_mllm.evaluation.predictions import PredictionFile, mask_of, read_predictions
-from mmseg_mllm.tables.console import plain_console
+from mmseg_mllm.tables.output import add_table_flags, check_table_flags, write_tables
+from mmseg_mllm.tables.table import ResultTable, say_once
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,7 +27,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("b", metavar="B.json", help="predictions of the second run")
     parser.add_argument("--out", help="draw the listed expressions into this folder")
     parser.add_argument("--num", type=int, default=12, help="how many expressions (default 12)")
+    add_table_flags(parser)
     args = parser.parse_args()
+    check_table_flags(args)
     if args.num < 1:
         raise ConfigError(f"--num must be at least 1, got {args.num}")
     return args
@@ -37,59 +37,59 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    console = plain_console()
     runs = {"A": read_predictions(args.a), "B": read_predictions(args.b)}
     pairs = paired(runs["A"], runs["B"])
     chosen = most_different(pairs, count=args.num)
-    for name, run in runs.items():
-        console.print(f"{name}: {run.path}, protocol: {run.protocol}", soft_wrap=True)
+    found = [summary_table(pairs, runs), *([list_table(chosen)] if chosen else [])]
+    console = write_tables(found, args, made_by=made_by())
     if runs["A"].protocol != runs["B"].protocol:
         console.print("note: the protocols differ, and figures of different protocols are not comparable")
-    console.print(summary_table(pairs))
-    console.print(list_table(chosen) if chosen else "no expression differs")
+    if not chosen:
+        console.print("no expression differs")
     if args.out:
         draw(chosen, runs=runs, folder=Path(args.out), console=console)
-    console.print(f"made by: {shlex.join(['python', *sys.argv])}", soft_wrap=True)
-    if args.out:
         console.print(f"pictures: {args.out}", soft_wrap=True)
 
 
-def summary_table(pairs: Sequence[Pair]) -> Table:
+def summary_table(pairs: Sequence[Pair], runs: Mapping[str, PredictionFile]) -> ResultTable:
     """Both runs on each dataset split."""
-    result = Table(
-        title="Mean IoU in percent, and on how many expressions B is better",
-        caption="mean IoU: mIoU of RES, gIoU of GRES with rejection: paper",
-        title_justify="left",
-        caption_justify="left",
-    )
-    for name in ("dataset", "split"):
-        result.add_column(name)
-    for name in ("expressions", "A", "B", "B - A", "B better", "B worse", "equal"):
-        result.add_column(name, justify="right")
     splits: dict[tuple[str, str], list[Pair]] = {}
     for pair in pairs:
         splits.setdefault((pair.a.dataset, pair.a.split), []).append(pair)
-    for names, own in splits.items():
+    rows = []
+    for (dataset, split), own in splits.items():
         found = summary(own)
-        means = (f"{found.mean_a:.2f}", f"{found.mean_b:.2f}", f"{found.mean_b - found.mean_a:+.2f}")
-        counts = (found.better, found.worse, found.equal)
-        result.add_row(*names, f"{found.expressions:,}", *means, *(f"{count:,}" for count in counts))
-    return result
+        rows.append(
+            {
+                **dict(dataset=dataset, split=split, expressions=found.expressions),
+                **{"A": found.mean_a, "B": found.mean_b, "B - A": found.mean_b - found.mean_a},
+                **{"B better": found.better, "B worse": found.worse, "equal": found.equal},
+            }
+        )
+    return ResultTable(
+        title="Mean IoU in percent, and on how many expressions B is better",
+        names=["dataset", "split"],
+        rows=rows,
+        caption="\n".join(
+            [
+                *(f"{name}: {run.path}, protocol: {run.protocol}" for name, run in runs.items()),
+                "mean IoU: mIoU of RES, gIoU of GRES with rejection: paper",
+            ]
+        ),
+    )
 
 
-def list_table(pairs: Sequence[Pair]) -> Table:
+def list_table(pairs: Sequence[Pair]) -> ResultTable:
     """Expressions, numbered as their pictures are."""
-    result = Table(title="Where they differ most: IoU in percent", title_justify="left")
-    for name in ("", "dataset", "split", "image", "sentence", "expression"):
-        result.add_column(name, overflow="fold")
-    for name in ("A", "B", "B - A"):
-        result.add_column(name, justify="right")
+    names = ["no.", "dataset", "split", "image", "sentence", "expression"]
+    rows = []
     for number, pair in enumerate(pairs, start=1):
         key = pair.a.key
-        names = (key.dataset, key.split, str(key.image_id), str(key.sent_id), key.expression)
-        ious = (f"{100 * pair.a.iou:.1f}", f"{100 * pair.b.iou:.1f}", f"{100 * pair.gain:+.1f}")
-        result.add_row(str(number), *names, *ious)
-    return result
+        about = (str(number), key.dataset, key.split, str(key.image_id), str(key.sent_id), key.expression)
+        ious = {"A": 100 * pair.a.iou, "B": 100 * pair.b.iou, "B - A": 100 * pair.gain}
+        rows.append(dict(zip(names, about, strict=True)) | ious)
+    table = ResultTable(title="Where they differ most: IoU in percent", names=names, rows=rows)
+    return say_once(table, ["dataset", "split"])
 
 
 def draw(

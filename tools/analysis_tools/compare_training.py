@@ -3,11 +3,9 @@
 import argparse
 from pathlib import Path
 
-from rich import box
-from rich.table import Table
-
-from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, check_out_file, run_tool
-from mmseg_mllm.tables.console import plain_console
+from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, check_out_file, made_by, run_tool
+from mmseg_mllm.tables.output import add_table_flags, check_table_flags, output_for_tables, write_tables
+from mmseg_mllm.tables.table import ResultTable
 
 
 def parse_args() -> argparse.Namespace:
@@ -20,9 +18,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="0 1 2 by default")
     parser.add_argument("--metric", default="mIoU", help="what is compared, mIoU by default")
     parser.add_argument("--table-only", action="store_true", help="train nothing, show what the file holds")
-    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    add_table_flags(parser, leave_out=["json"])
     add_cfg_options(parser)
     args = parser.parse_args()
+    check_table_flags(args)
     for path in args.configs:
         check_config_path(path)
     check_out_file("--json", args.json)
@@ -36,26 +35,26 @@ def main() -> None:
     from mmseg_mllm.engine.config import load_config
 
     configs = {Path(path).stem: load_config(path, args.cfg_options) for path in args.configs}
-    console = plain_console()
     runs = read_runs(args.json)
     todo = [] if args.table_only else list(missing(configs, args.seeds, runs))
-    for k, (name, config, seed) in enumerate(todo, start=1):
-        console.print(f"run {k} of {len(todo)}: {name}, seed {seed}")
-        runs.append(train_once(name, config, seed))
-        write_runs(args.json, runs)
-    console.print(table(args, summarise(configs, args.seeds, runs, args.metric)))
+    with output_for_tables(args):
+        for k, (name, config, seed) in enumerate(todo, start=1):
+            print(f"run {k} of {len(todo)}: {name}, seed {seed}")
+            runs.append(train_once(name, config, seed))
+            write_runs(args.json, runs)
+    found = table(args, summarise(configs, args.seeds, runs, args.metric))
+    write_tables([found], args, made_by=made_by())
 
 
-def table(args: argparse.Namespace, summary: dict[str, dict]) -> Table:
+def table(args: argparse.Namespace, summary: dict[str, dict]) -> ResultTable:
     """A row per config whose seeds are all done."""
-    result = Table(box=box.MARKDOWN if args.markdown else box.HEAVY_HEAD)
-    result.add_column("config", overflow="fold")
-    for column in (f"{args.metric}, mean", "deviation", *(f"seed {seed}" for seed in args.seeds), "CPU s"):
-        result.add_column(column, justify="right")
-    for name, row in summary.items():
-        figures = (row["mean"], row["deviation"], *row["figures"])
-        result.add_row(name, *(f"{figure:.2f}" for figure in figures), f"{row['cpu_seconds']:.0f}")
-    return result
+    rows = [
+        dict(config=name, mean=row["mean"], deviation=row["deviation"])
+        | {f"seed {seed}": figure for seed, figure in zip(args.seeds, row["figures"], strict=True)}
+        | {"CPU s": round(row["cpu_seconds"])}
+        for name, row in summary.items()
+    ]
+    return ResultTable(title=f"{args.metric} of the last validation", names=["config"], rows=rows)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
 """Parameters and FLOPs of a config's model: python tools/analysis_tools/model_complexity.py CONFIG."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
-from rich.table import Table
-
-from mmseg_mllm.engine.cli import check_config_path, config_parser, run_tool
-from mmseg_mllm.tables.console import plain_console
+from mmseg_mllm.engine.cli import check_config_path, config_parser, made_by, run_tool
+from mmseg_mllm.tables.output import add_table_flags, check_table_flags, write_tables
+from mmseg_mllm.tables.table import ResultTable
 
 
 def parse_args() -> argparse.Namespace:
@@ -17,7 +15,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--sentences", metavar="FILE", help="also count for the expressions of images in a JSON (see docs)"
     )
+    add_table_flags(parser)
     args = parser.parse_args()
+    check_table_flags(args)
     check_config_path(args.config)
     return args
 
@@ -25,73 +25,64 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     # Torch is imported here, after the arguments were found right.
-    from mmseg_mllm.analysis.benchmarks.report import figure_lines
+    from mmseg_mllm.analysis.benchmarks.report import figure_table
     from mmseg_mllm.analysis.benchmarks.sentence_file import read_sentences, sentence_flops
-    from mmseg_mllm.analysis.complexity import BRANCH_TOKENS, PREFIX_TOKENS
     from mmseg_mllm.engine.config import load_config
 
     model = load_config(args.config, args.cfg_options).get("model", {})
-    console = plain_console()
     name = Path(args.config).stem
-    console.print(parameter_table(model, name=name))
-    console.print("Language model: with its embedding and LM head.\n")
-    console.print(flop_table(model, name=name))
-    console.print(
-        "Inference, LoRA merged; 1 multiply-add = 2 FLOPs. Each expression is asked in a branch of its own.\n"
-        f"Text tokens: {PREFIX_TOKENS} besides the image's, then {BRANCH_TOKENS} per expression "
-        "(prompt 'mllmseg', RefCOCO's mean of 3.5 words)."
-    )
+    found = [parameter_table(model, name=name), flop_table(model, name=name)]
     if args.sentences:
-        console.print(f"\nThe expressions of {args.sentences}, a word a token:")
-        console.print("\n".join(figure_lines(sentence_flops(model, read_sentences(args.sentences)))))
+        title = f"The expressions of {args.sentences}, a word a token"
+        found.append(figure_table(title, sentence_flops(model, read_sentences(args.sentences))))
+    write_tables(found, args, made_by=made_by())
 
 
-def parameter_table(model: dict, *, name: str) -> Table:
+def parameter_table(model: dict, *, name: str) -> ResultTable:
     """Parameters of each part the model has and of the whole, and how many of them are trained."""
     from mmseg_mllm.analysis import build_on_meta, count_parameters
 
     segmentor = build_on_meta(model)
     counts = count_parameters(segmentor)
     trained = count_parameters(segmentor, trained_only=True)
-    result = _table(f"Parameters of {name}", ["part", "M", "exactly", "trained, M", "exactly"])
-    for part in filter(counts.get, counts):
-        result.add_row(part, *_millions(counts[part]), *_millions(trained[part]))
-    result.add_section()
-    result.add_row("total", *_millions(sum(counts.values())), *_millions(sum(trained.values())))
-    return result
+
+    def row(part: str, of_all: int, of_trained: int) -> dict:
+        return {
+            **{"part": part, "M": of_all / 1e6, "parameters": of_all},
+            **{"trained, M": of_trained / 1e6, "trained": of_trained},
+        }
+
+    return ResultTable(
+        title=f"Parameters of {name}",
+        names=["part"],
+        rows=[row(part, counts[part], trained[part]) for part in filter(counts.get, counts)],
+        total=row("total", sum(counts.values()), sum(trained.values())),
+        caption="Language model: with its embedding and LM head.",
+    )
 
 
-def flop_table(model: dict, *, name: str) -> Table:
+def flop_table(model: dict, *, name: str) -> ResultTable:
     """GFLOPs of an image with one expression, and what a further expression adds."""
     from mmseg_mllm.analysis import build_on_meta, count_flops
+    from mmseg_mllm.analysis.complexity import BRANCH_TOKENS, PREFIX_TOKENS
 
     segmentor = build_on_meta(model, merged=True)
     one, two = (count_flops(segmentor, expressions=k) for k in (1, 2))
     size = segmentor.backbone.image_size
-    title = f"GFLOPs of {name}, image {size} x {size} ({segmentor.backbone.num_image_tokens(size)} tokens)"
-    result = _table(title, ["part", "image with 1 expression", "each further expression"])
-    for part in one:
-        result.add_row(part, _giga(one[part]), _giga(two[part] - one[part]))
-    result.add_section()
-    total = sum(one.values())
-    result.add_row("total", _giga(total), _giga(sum(two.values()) - total))
-    return result
 
+    def row(part: str, first: int, both: int) -> dict:
+        further = (both - first) / 1e9
+        return {"part": part, "image with 1 expression": first / 1e9, "each further expression": further}
 
-def _table(title: str, columns: Sequence[str]) -> Table:
-    """The first column holds names, the others numbers."""
-    result = Table(title=title, title_justify="left")
-    for k, column in enumerate(columns):
-        result.add_column(column, justify="right" if k else "left", overflow="fold")
-    return result
-
-
-def _millions(count: int) -> tuple[str, str]:
-    return f"{count / 1e6:,.2f}", f"{count:,}"
-
-
-def _giga(flops: int) -> str:
-    return f"{flops / 1e9:,.2f}"
+    return ResultTable(
+        title=f"GFLOPs of {name}, image {size} x {size} ({segmentor.backbone.num_image_tokens(size)} tokens)",
+        names=["part"],
+        rows=[row(part, one[part], two[part]) for part in one],
+        total=row("total", sum(one.values()), sum(two.values())),
+        caption="Inference, LoRA merged; 1 multiply-add = 2 FLOPs. Each expression has a branch of its own.\n"
+        f"Text tokens: {PREFIX_TOKENS} besides the image's, then {BRANCH_TOKENS} per expression "
+        "(prompt 'mllmseg', RefCOCO's mean of 3.5 words).",
+    )
 
 
 if __name__ == "__main__":

@@ -15,5 +15,5 @@ MODES = {
 """Modes, and the module of this package that has the function of that name."""
 
 __getattr__, __dir__, __all__ = lazy_names(
-    __name__, as_json="report", make_setting="modes", notes="report", run_benchmark="modes", tables="report"
+    __name__, as_json="report", make_setting="modes", run_benchmark="modes", tables="report"
 )

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-MIB = 2**20
 STATUS = Path("/proc/self/status")
 CLEAR = Path("/proc/self/clear_refs")
 

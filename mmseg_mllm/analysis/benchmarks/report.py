@@ -5,11 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from rich.table import Table
 
 from mmseg_mllm.analysis.benchmarks.measure import Measured, Measurements, Spread
 from mmseg_mllm.analysis.benchmarks.way import Benchmark, Setting, Way
 from mmseg_mllm.analysis.complexity import BRANCH_TOKENS, PREFIX_TOKENS
+from mmseg_mllm.tables.table import ResultTable
 
 
 def as_json(
@@ -49,17 +49,27 @@ def as_json(
     )
 
 
-def tables(result: dict) -> list[Table]:
+def tables(result: dict) -> list[ResultTable]:
     """What :func:`as_json` gave, for reading."""
-    return [_way_table(result), *([_compared_table(result)] if result["compared"] else [])]
+    found = [_way_table(result)]
+    if result["compared"]:
+        found.append(_compared_table(result))
+    if result["figures"]:
+        found.append(figure_table("Figures", result["figures"]))
+    return found
 
 
-def notes(result: dict) -> list[str]:
+def figure_table(title: str, figures: dict[str, float]) -> ResultTable:
+    """A row for each number."""
+    rows = [dict(figure=name, value=value) for name, value in figures.items()]
+    return ResultTable(title=title, names=["figure"], rows=rows)
+
+
+def _notes(result: dict) -> list[str]:
     """What the tables leave open, a sentence each."""
     rate = result["matmul_flops_per_second"]
     lines = [
-        f"{result['clock'].capitalize()}, median (min to max) of {result['repeats']} after warm-up, the ways "
-        "in turn. Ratio: how many times as fast as the plain way.",
+        f"{result['clock'].capitalize()}, median of {result['repeats']} after warm-up, the ways in turn.",
         f"Memory: {result['memory']}.",
     ]
     if rate is not None:
@@ -72,18 +82,9 @@ def notes(result: dict) -> list[str]:
             f"Random weights; {PREFIX_TOKENS} random text tokens besides the image's, "
             + ("a word a token." if result["mode"] == "sentences" else f"{BRANCH_TOKENS} per expression.")
         )
-    lines += figure_lines(result["figures"])
     if not result["finite"]:
         lines.append("WARNING: some results are not finite.")
     return lines
-
-
-def figure_lines(figures: dict[str, float]) -> list[str]:
-    """A line for each number."""
-    return [
-        f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value:,.1f}"
-        for name, value in figures.items()
-    ]
 
 
 def device_name(device: torch.device) -> str:
@@ -113,7 +114,7 @@ def _way_json(way: Way, measured: Measured, matmul: Spread | None) -> dict:
     return dict(result, peak_memory_bytes=measured.peak_bytes)
 
 
-def _way_table(result: dict) -> Table:
+def _way_table(result: dict) -> ResultTable:
     several = f"K={result['expressions']} expressions each"
     asked = dict(growth=f"up to {several}", sentences="a dataset's expressions").get(result["mode"], several)
     title = (
@@ -122,56 +123,56 @@ def _way_table(result: dict) -> Table:
     )
     if result["mode"] == "pipeline":
         title = f"pipeline of {Path(result['config']).stem}, {result['device']}, one core"
-    table = Table(title=title, title_justify="left")
-    table.add_column("way", overflow="fold")
-    for column in (
-        "ms",
-        "min to max",
-        "ms / image",
-        "images / s",
-        "ms / expr.",
-        "expr. / s",
-        "GFLOPs",
-        "of matmul",
-        "peak MiB",
-    ):
-        table.add_column(column, justify="right")
-    for name, way in result["ways"].items():
-        times, asked = way["seconds"], "seconds_per_expression" in way
-        table.add_row(
-            name,
-            _ms(times["median"]),
-            f"{_ms(times['min'])} to {_ms(times['max'])}",
-            _ms(way["seconds_per_image"]),
-            f"{way['images_per_second']:,.2f}",
-            _ms(way["seconds_per_expression"]) if asked else "",
-            f"{way['expressions_per_second']:,.2f}" if asked else "",
-            f"{way['flops'] / 1e9:,.1f}" if "flops" in way else "",
-            f"{way['share_of_matmul_rate']:.0%}" if "flops" in way else "",
-            f"{way['peak_memory_bytes'] / 2**20:,.0f}",
-        )
-    return table
+    return ResultTable(
+        title=title,
+        names=["way"],
+        rows=[_way_row(name, way) for name, way in result["ways"].items()],
+        caption="\n".join(_notes(result)),
+    )
 
 
-def _compared_table(result: dict) -> Table:
-    table = Table(title="Side by side", title_justify="left")
-    for column in ("way", "plain way"):
-        table.add_column(column, overflow="fold")
+def _way_row(name: str, way: dict) -> dict:
+    """None where the way asks nothing, or has no FLOPs to count."""
+    return {
+        "way": name,
+        "ms": way["seconds"]["median"] * 1e3,
+        "ms, min": way["seconds"]["min"] * 1e3,
+        "ms, max": way["seconds"]["max"] * 1e3,
+        "ms / image": way["seconds_per_image"] * 1e3,
+        "images / s": way["images_per_second"],
+        "ms / expr.": _scaled(way.get("seconds_per_expression"), 1e3),
+        "expr. / s": way.get("expressions_per_second"),
+        "GFLOPs": _scaled(way.get("flops"), 1e-9),
+        "% of matmul": _scaled(way.get("share_of_matmul_rate"), 100),
+        "peak MiB": way["peak_memory_bytes"] / 2**20,
+    }
+
+
+def _compared_table(result: dict) -> ResultTable:
     what = result["compared"][0]["compared"]
-    for column in ("ratio", "min to max", f"largest difference of {what}"):
-        table.add_column(column, justify="right")
+    rows = []
     for pair in result["compared"]:
-        ratio, difference = pair["ratio"], pair["largest_difference"]
-        cause = f" ({pair['must_differ']})" if pair["must_differ"] else ""
-        table.add_row(
-            pair["way"],
-            pair["plain"],
-            f"{ratio['median']:.2f}",
-            f"{ratio['min']:.2f} to {ratio['max']:.2f}",
-            "" if difference is None else f"{difference:.1e}{cause}",
+        difference = pair["largest_difference"]
+        mark = " *" if pair["must_differ"] else ""
+        rows.append(
+            {
+                "way": pair["way"],
+                "plain way": pair["plain"],
+                "ratio": pair["ratio"]["median"],
+                "ratio, min": pair["ratio"]["min"],
+                "ratio, max": pair["ratio"]["max"],
+                "difference": None if difference is None else f"{difference:.1e}{mark}",
+            }
         )
-    return table
+    causes = dict.fromkeys(filter(None, (pair["must_differ"] for pair in result["compared"])))
+    return ResultTable(
+        title="Side by side",
+        names=["way", "plain way"],
+        rows=rows,
+        caption=f"Ratio: how many times as fast as the plain way. Difference: the largest of {what}."
+        + "".join(f"\n*: {cause}" for cause in causes),
+    )
 
 
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:,.2f}"
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor

@@ -34,12 +34,14 @@ class Folder:
         files: Its refs files.
         images, annotations: Records by id, of the annotations those in use; None where ``instances.json``
             can't be read.
+        upright: Whether masks are for images turned as their EXIF says.
     """
 
     path: Path
     files: list[RefsFile]
     images: dict | None
     annotations: dict | None
+    upright: bool
 
 
 def read_folder(path: Path, refs_files: Sequence[Path], track: Track) -> Folder:
@@ -52,11 +54,13 @@ def read_folder(path: Path, refs_files: Sequence[Path], track: Track) -> Folder:
     """
     files: list[RefsFile] = []
     images = annotations = None
+    upright = False
     for file in track([*(refs_files or [path / "refs*.p"]), path / INSTANCES], f"{path.name}: reading"):
         try:
             if file.name == INSTANCES:
                 ids = {i for own in files for ref in own.refs for i in annotation_ids(ref)}
-                images, annotations = load_instances(file, annotation_ids=ids)
+                found = load_instances(file, annotation_ids=ids)
+                images, annotations, upright = found.images, found.annotations, bool(found.upright)
             else:
                 files.append(RefsFile(path=file, refs=[], problems=Problems()))
                 for ref in (part for whole in load_refs(file) for part in split_parts(whole)):
@@ -68,4 +72,4 @@ def read_folder(path: Path, refs_files: Sequence[Path], track: Track) -> Folder:
         except DataError as error:
             for own in files if file.name == INSTANCES else files[-1:]:
                 own.problems.add(Kind.FILE, "", str(error))
-    return Folder(path=path, files=files, images=images, annotations=annotations)
+    return Folder(path=path, files=files, images=images, annotations=annotations, upright=upright)

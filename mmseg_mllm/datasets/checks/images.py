@@ -35,27 +35,34 @@ class ImageCheck:
             for file in folder.files:
                 file.problems.add(Kind.NO_IMAGES, "", text)
             return
-        problems = {i["id"]: self._problem(where, i) for i in track(images, f"{folder.path.name}: images")}
+        problems = {
+            i["id"]: self._problem(where, i, upright=folder.upright)
+            for i in track(images, f"{folder.path.name}: images")
+        }
         for file in folder.files:
             for split, i in dict.fromkeys((ref["split"], ref["image_id"]) for ref in file.refs):
                 if problems.get(i):
                     kind, text = problems[i]
                     file.problems.add(kind, split, text)
 
-    def _problem(self, where: Path, image: dict) -> tuple[Kind, str] | None:
-        path, stated = where / image["file_name"], (image["height"], image["width"])
-        if (path, stated) not in self.found:
-            self.found[path, stated] = self._check(path, stated)
-        return self.found[path, stated]
+    def _problem(self, where: Path, image: dict, *, upright: bool) -> tuple[Kind, str] | None:
+        key = where / image["file_name"], (image["height"], image["width"]), upright
+        if key not in self.found:
+            self.found[key] = self._check(*key)
+        return self.found[key]
 
-    def _check(self, path: Path, stated: tuple[int, int]) -> tuple[Kind, str] | None:
+    def _check(self, path: Path, stated: tuple[int, int], upright: bool) -> tuple[Kind, str] | None:
         if not path.is_file():
             return Kind.IMAGE_MISSING, str(path)
         try:
-            height, width = read_rgb(path).shape[:2] if self.decode else image_size(path)
+            height, width = (
+                read_rgb(path, upright=upright).shape[:2]
+                if self.decode
+                else image_size(path, upright=upright)
+            )
         except DataError as error:
             return Kind.IMAGE_BROKEN, str(error)
-        turned = is_turned(path)
+        turned = is_turned(path) and not upright
         if (height, width) != stated:
             note = " before its EXIF turn" if turned else ""
             text = f"{path}: {width}x{height} pixels{note}, its record says {stated[1]}x{stated[0]}"

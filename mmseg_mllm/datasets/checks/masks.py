@@ -42,6 +42,8 @@ def _problems(annotation: dict, image: Mapping) -> list[tuple[Kind, str]]:
         box = mask_box(segmentation, **size, where=where)
     except DataError as error:
         return [(Kind.MASK, reason or str(error))]
+    if shape_fault(segmentation, may_cover_nothing=True):
+        return [(Kind.NO_PIXEL, reason)]
     if reason or box is None:
         return [(Kind.EMPTY_MASK, reason or where)]
     found = []

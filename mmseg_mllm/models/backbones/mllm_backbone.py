@@ -10,9 +10,8 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from mmseg_mllm.compat import enable_gradient_checkpointing, quiet_upstream
+from mmseg_mllm.compat import cache_argument, enable_gradient_checkpointing, quiet_upstream
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.adapters import inject_lora, merge_adapters, output_rows, set_trainable
 from mmseg_mllm.models.backbones.branch_attention import use_branch_attention
@@ -185,8 +184,7 @@ class MLLMBackbone(BaseModule):
     def hidden_states(self, vision: VisionFeatures, layout: SequenceLayout) -> Tensor:
         """The LLM's output (L, C_l) at every token of a layout on the same device."""
         with self.autocast():
-            out = self._language_model(self._embed(layout, vision.image_tokens), layout)
-        return out.last_hidden_state[0]
+            return self._language_model(self._embed(layout, vision.image_tokens), layout)
 
     def answer_logits(self, hidden: Tensor, layout: SequenceLayout) -> Tensor:
         """What the model would say at each supervised token: (M, vocabulary) float32 logits.
@@ -208,11 +206,12 @@ class MLLMBackbone(BaseModule):
         no_branches = [[]] * len(vision.detail)
         layout = pack(prefix=ids, branches=no_branches, image_token_id=self.tokenizer.image_id)
         layout = layout.to(vision.detail.device)
+        cache = DynamicCache()
         with self.autocast():
             embeds = self._embed(layout, vision.image_tokens)
-            out = self._language_model(embeds, layout, cache=DynamicCache())
-            semantic = _to_map(out.last_hidden_state[0, layout.image_positions - 1])
-        kept = tuple((layer.keys, layer.values) for layer in out.past_key_values.layers)
+            hidden = self._language_model(embeds, layout, cache=cache)
+            semantic = _to_map(hidden[layout.image_positions - 1])
+        kept = tuple((layer.keys, layer.values) for layer in cache.layers)
         return ReadPrefix(detail=vision.detail, semantic=semantic, keys_values=kept)
 
     @torch.no_grad()
@@ -230,7 +229,7 @@ class MLLMBackbone(BaseModule):
         start = layout.grid.start
         with self.autocast():
             embeds = self.model.get_input_embeddings()(layout.input_ids[None, start:])
-            hidden = self._language_model(embeds, layout, first=start, cache=cache).last_hidden_state[0]
+            hidden = self._language_model(embeds, layout, first=start, cache=cache)
         return MLLMFeatures(
             detail=prefix.detail,
             semantic=prefix.semantic,
@@ -240,32 +239,41 @@ class MLLMBackbone(BaseModule):
 
     @torch.no_grad()
     def generate(
-        self, vision: VisionFeatures, questions: Sequence[Sequence[Sequence[int]]], *, max_new_tokens: int
+        self,
+        vision: VisionFeatures,
+        questions: Sequence[Sequence[Sequence[int]]],
+        *,
+        max_new_tokens: Sequence[Sequence[int]],
     ) -> list[list[list[int]]]:
         """Answers that the model writes by itself, greedily, up to the first [SEG] or [REJ].
 
         Args:
             vision: Of B images.
             questions: Per image the token ids of its questions, each with the prefix before it.
-            max_new_tokens: Where an answer without [SEG] and [REJ] ends at the latest.
+            max_new_tokens: Per image and question, where its answer ends at the latest.
 
         Returns:
             Per image and question the ids of the answer; its last is [SEG] or [REJ], or there is none.
         """
         ends = [*self.answer_token_ids, self.tokenizer.turn_end_id]
         answers = []
-        for image_tokens, image_questions in zip(vision.image_tokens, questions, strict=True):
-            embeds, mask = self._left_padded(image_tokens, image_questions)
+        for image_tokens, asked, limits in zip(vision.image_tokens, questions, max_new_tokens, strict=True):
+            if not asked:
+                answers.append([])
+                continue
+            embeds, mask = self._left_padded(image_tokens, asked)
             with self.autocast(), quiet_upstream():
                 written = self.model.generate(
                     inputs_embeds=embeds,
                     attention_mask=mask,
-                    max_new_tokens=max_new_tokens,
+                    max_new_tokens=max(limits),
                     do_sample=False,
                     eos_token_id=ends,
                     pad_token_id=self.tokenizer.turn_end_id,
                 )
-            answers.append([_up_to_first(ids, ends) for ids in written.tolist()])
+            # They are written together, and each is the same as if it had been written alone.
+            cut = [ids[:limit] for ids, limit in zip(written.tolist(), limits, strict=True)]
+            answers.append([_up_to_first(ids, ends) for ids in cut])
         return answers
 
     def _left_padded(self, image_tokens: Tensor, questions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
@@ -288,16 +296,17 @@ class MLLMBackbone(BaseModule):
 
     def _language_model(
         self, embeds: Tensor, layout: SequenceLayout, *, first: int = 0, cache: DynamicCache | None = None
-    ) -> BaseModelOutputWithPast:
-        """Run positions ``first`` and after; the cache holds those before."""
-        return self.model.model.language_model(
+    ) -> Tensor:
+        """Run positions ``first`` and after -> (L - first, C_l); the cache holds those before."""
+        language_model = self.model.model.language_model
+        return language_model(
             inputs_embeds=embeds,
             attention_mask=layout.grid.mask(),
             position_ids=layout.position_ids[None, first:],
-            past_key_values=cache,
             use_cache=cache is not None,
             grid=layout.grid,
-        )
+            **cache_argument(language_model, cache),
+        ).last_hidden_state[0]
 
     @torch.no_grad()
     def target_scores(self, queries: Tensor) -> Tensor:

@@ -227,10 +227,10 @@ class DSFFHead(BaseDecodeHead):
         tokens = encoded.flatten(2).transpose(1, 2)
         tokens = self.decoder.attend_vectors(tokens, self.query_proj(queries), image_index)
         feature_map = tokens.transpose(1, 2).unflatten(2, encoded.shape[2:])
-        # At least float32: SyncBatchNorm gathers float32 statistics from processes with masks, and those of
-        # the input's dtype from processes without any.
-        cells = self.mask_conv(feature_map)
-        cells = F.relu(self.mask_norm(cells.to(torch.promote_types(cells.dtype, torch.float32))))
+        # In the weights' dtype under autocast, too: SyncBatchNorm gathers float32 statistics from processes
+        # with masks, and those of the input's dtype from processes without any.
+        cells = self.mask_conv(feature_map).to(self.mask_conv.weight.dtype)
+        cells = F.relu(self.mask_norm(cells))
         return self.mask_out(pixel_shuffle(cells, self.mask_scale))
 
     def mask_loss(self, logits: Tensor, masks: Tensor) -> dict[str, Tensor]:

@@ -90,11 +90,11 @@ class DecoderBlock(nn.Module):
         weight = self.linear1.weight * self.norm2.weight
         bias = F.linear(self.norm2.bias, self.linear1.weight, self.linear1.bias)
         # In place: on CPUs, fresh memory for N maps takes longer than filling it.
-        hidden = F.linear(token, weight)[index]
-        hidden = hidden.add_(F.linear(shift, weight).unsqueeze(1)).mul_(scale).add_(bias).relu_()
+        hidden = F.linear(token.to(weight.dtype), weight)[index]
+        hidden.add_(F.linear(shift.to(weight.dtype), weight).unsqueeze(1)).mul_(scale).add_(bias).relu_()
         tokens = token[index].add_(shift.unsqueeze(1)).mul_(scale)
         tokens = tokens.mul_(self.norm2.weight).add_(self.norm2.bias).add_(self.linear2(hidden))
-        return self.final_norm(self.norm3(tokens))
+        return self.final_norm(self.norm3(tokens.to(weight.dtype)))
 
     def _cross(self, tokens: Tensor, memory: Tensor) -> Tensor:
         return _attend(self.cross_attn, tokens, memory)

@@ -292,7 +292,7 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
         written = backbone.generate(
             vision,
             [[prefix_ids + question for question in image] for image in asked],
-            max_new_tokens=MAX_NEW_TOKENS + max(len(question) for image in asked for question in image),
+            max_new_tokens=[[MAX_NEW_TOKENS + len(question) for question in image] for image in asked],
         )
         branches, rejected = [], []
         for image_questions, image_answers in zip(asked, written, strict=True):
@@ -304,7 +304,9 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
                 rejected.append(answer[-1:] != [backbone.tokenizer.seg_id])
         layout = pack(prefix=prefix_ids, branches=branches, image_token_id=backbone.tokenizer.image_id)
         features = backbone.read(vision, layout)
-        return replace(features, rejected=torch.tensor(rejected, device=features.queries.device))
+        return replace(
+            features, rejected=torch.tensor(rejected, dtype=torch.bool, device=features.queries.device)
+        )
 
     def _mask_logits(self, features: MLLMFeatures, encoded: Tensor | None = None) -> Tensor:
         """(N, 1, H, W) of all expressions, decoded ``max_expressions`` at a time."""

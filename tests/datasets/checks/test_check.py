@@ -205,6 +205,25 @@ def test_what_only_grefcoco_may_have(root):
     assert {s.split: s.found.sentences for s in report.splits} == {"val": 5, "train": 1}
 
 
+@pytest.mark.parametrize(
+    ("shape", "cause"),
+    [
+        ([[2, 3], [12, 3], [12, 20], [2, 20]], "is made of points [x, y]; a polygon is one flat list"),
+        ([[0.15, 0.2, 0.6, 0.2, 0.6, 0.6]], "has coordinates between 0 and 1, where pixels are meant"),
+    ],
+)
+def test_a_mistake_is_an_error_in_grefcoco_too_and_its_cause_is_named(root, shape, cause):
+    def change(annotations, _):
+        annotations[102]["segmentation"] = []
+        annotations[101]["segmentation"] = shape
+
+    change_instances(root, change, folder="grefcoco")
+    problems, examples = found(root, "grefcoco")
+    assert problems["mask covers no pixel", "val"] == ("error", 1)
+    assert problems["mask covers no pixel, as some of gRefCOCO", "val"] == ("warning", 1)
+    assert f"annotation 101 (image 11): its segmentation {cause}" in examples
+
+
 @pytest.mark.parametrize("records", ["images", "annotations"])
 def test_an_id_twice(root, records):
     change_instances(root, lambda _, instances: instances[records].append(instances[records][0]))
@@ -242,6 +261,16 @@ def test_turned_images_are_counted(root, decode):
     turned = {split: value for (kind, split), value in problems.items() if kind == what}
     assert turned == {"val": ("warning", 1), "train": ("warning", 1)}
     assert IMAGE.format(30) in examples
+
+
+@pytest.mark.parametrize("decode", [True, False])
+def test_turned_images_whose_masks_are_for_the_upright_ones(root, decode):
+    change_instances(root, lambda _, instances: instances.update(info=dict(upright=True)))
+    with Image.open(root / IMAGE.format(11)) as image:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        image.transpose(Image.Transpose.ROTATE_90).save(root / IMAGE.format(11), exif=exif)
+    assert list(found(root, decode=decode)[0]) == [("polygon with fewer than 3 points", "train")]
 
 
 def test_an_image_that_is_cut_off_needs_decoding(root):

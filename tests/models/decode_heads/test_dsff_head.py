@@ -7,9 +7,9 @@ import torch
 import torch._inductor.config
 import torch.nn.functional as F
 from helpers.compiler import needs_compiler
+from helpers.official_head import official_state
 from torch import nn
 
-from mmseg_mllm.conversion.head_names import head_state_dict_to_official
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.ops import DySample
 
@@ -75,7 +75,7 @@ def test_equals_computing_everything_per_expression(image_index, semantic_scale)
     head = small_head(semantic_scale=semantic_scale).double()
     plain = PlainDecoder(semantic_scale).double().eval()
     state = {name: t for name, t in head.state_dict().items() if not name.startswith("detail_proj")}
-    official = head_state_dict_to_official(state)
+    official = official_state(state)
     plain.load_state_dict({name.removeprefix("res_decoder."): tensor for name, tensor in official.items()})
     *features, index = random_features(image_index, semantic_scale)
     detail, semantic, queries = (feature.double() for feature in features)
@@ -262,3 +262,27 @@ def test_group_norm_keeps_masks_apart():
     together = head.train().decode(head.encode(detail, semantic), queries, index)
     alone = head.eval().decode(head.encode(detail, semantic), queries[:1], index[:1])
     torch.testing.assert_close(together[:1], alone, rtol=0, atol=1e-10)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("num_classes", [None, 5])
+def test_a_head_converted_to_bfloat16_as_a_whole(num_classes):
+    """Masks for expressions, and classes, are those of float32 but for rounding."""
+    if num_classes is None:
+        head, (*maps, index) = small_head(), random_features([0, 2, 2])
+    else:
+        torch.manual_seed(0)
+        head = build(in_channels=[C_V, C_L], in_index=[0, 1], channels=C, num_classes=num_classes).eval()
+        maps = random_features([0])[:2]
+
+    def run(given):
+        if num_classes is not None:
+            return head(given)
+        detail, semantic, queries = given
+        return head.decode(head.encode(detail, semantic), queries, index)
+
+    wanted = run(maps)
+    head.to(torch.bfloat16)
+    found = run([x.bfloat16() for x in maps])
+    assert found.dtype is torch.bfloat16
+    assert (found - wanted).abs().mean() < 0.03 * wanted.std()

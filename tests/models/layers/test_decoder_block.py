@@ -135,6 +135,20 @@ def test_vectors_that_nearly_cancel_their_tokens_in_mixed_precision(dtype):
     assert wanted.abs().mean() > 0.5
 
 
+@torch.no_grad()
+def test_a_block_that_is_bfloat16_itself():
+    """Each part, and the quick way beside the plain one."""
+    exact, block = make_pair()[0].eval(), make_pair()[0].to(torch.bfloat16).eval()
+    tokens, index = torch.randn(B, L, C), torch.tensor([0, 2, 2, 1])
+    vectors = torch.randn(len(index), C)
+    found = block.attend_vectors(block.attend_self(tokens.bfloat16()), vectors.bfloat16(), index)
+    wanted = exact(tokens[index], vectors[:, None])
+    assert found.dtype is torch.bfloat16
+    assert (found - wanted).abs().mean() < 0.02 < 0.5 < wanted.abs().mean()
+    plain = block(tokens.bfloat16()[index], vectors.bfloat16()[:, None])
+    assert (found - wanted).abs().mean() < 1.2 * (plain - wanted).abs().mean()
+
+
 def test_fewer_keys_in_self_attention():
     block = make_pair()[0].eval()
     tokens, keys = make_inputs(4)

@@ -151,13 +151,12 @@ def test_generate_reads_what_the_model_writes(talkative, images, monkeypatch):
     questions = [[talkative.prompt.branch([text])[0] for text in image] for image in texts]
     prefix = talkative.prompt.prefix()
     _, asked_ids = talkative.backbone.questions(prefix, questions, image_size=images.shape[-1])
-    limit = 12 + max(len(ids) for image in asked_ids for ids in image)  # answers repeat the expression
     ends = set()
     for b, sample in enumerate(samples):
         image = images[b : b + 1]
         for k, text in enumerate(texts[b]):
             asked = talkative.prompt.prefix() + talkative.prompt.branch([text])[0]
-            ids, answer = plain_answer(talkative, image, asked, limit=limit)
+            ids, answer = plain_answer(talkative, image, asked, limit=12 + len(asked_ids[b][k]))
             ends.add(answer[-1] if answer[-1] in (seg, rej) else None)
             assert sample.pred_instances.rejected[k].item() == (answer[-1] != seg)
             mask = sample.pred_instances.masks[k]
@@ -181,12 +180,43 @@ def test_a_long_expression_is_repeated_to_its_end(build_segmentor, images, monke
     said = backbone.tokenizer.tokenizer(f"Sure, the mask of {text} is [SEG]").input_ids
 
     def generate(vision, questions, *, max_new_tokens):
-        return [[said[:max_new_tokens] for _ in image] for image in questions]
+        return [[said[:limit] for limit in image] for image in max_new_tokens]
 
     monkeypatch.setattr(backbone, "generate", generate)
     samples = segmentor(images, make_samples([["dog"], [text]]), mode="predict")
     assert len(said) > 128
     assert not samples[1].pred_instances.rejected.any()
+
+
+@torch.no_grad()
+def test_generate_takes_images_without_expressions(talkative, images):
+    texts = ["dog", "a large red circle"]
+    batch = torch.cat([images, images[:1]])
+    (only,) = talkative(images[:1], make_samples([[], [], texts])[2:], mode="predict")
+    first, second, third = talkative(batch, make_samples([[], [], texts]), mode="predict")
+    for empty in (first, second):
+        assert empty.pred_instances.masks.shape == (0, *empty.ori_shape)
+        assert empty.pred_instances.rejected.dtype is torch.bool
+    assert torch.equal(third.pred_instances.rejected, only.pred_instances.rejected)
+    torch.testing.assert_close(third.pred_instances.probabilities, only.pred_instances.probabilities)
+    (nothing,) = talkative(images[:1], make_samples([[]]), mode="predict")
+    assert nothing.pred_instances.rejected.dtype is torch.bool
+
+
+@torch.no_grad()
+def test_an_answer_is_as_long_as_its_own_bound_allows(talkative, images):
+    """Whatever else is asked of the image at the same time."""
+    backbone, texts = talkative.backbone, ["dog", "a large red circle", "cat"]
+    favour(talkative, "[SEG]", 0.0)
+    favour(talkative, "[REJ]", 0.0)
+    questions = [[talkative.prompt.branch([text])[0] for text in texts]]
+    prefix, asked = backbone.questions(talkative.prompt.prefix(), questions, image_size=images.shape[-1])
+    asked = [[prefix + ids for ids in image] for image in asked]
+    vision = talkative.see(images[:1])
+    (together,) = backbone.generate(vision, asked, max_new_tokens=[[2, 9, 5]])
+    assert [len(ids) for ids in together] == [2, 9, 5]
+    for ids, answer, limit in zip(asked[0], together, (2, 9, 5), strict=True):
+        assert backbone.generate(vision, [[ids]], max_new_tokens=[[limit]]) == [[answer]]
 
 
 def test_generate_trains_as_independent(build_segmentor, images, monkeypatch):

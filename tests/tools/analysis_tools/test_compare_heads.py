@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 from helpers.in_process import run_in_process
 from mmengine.registry import init_default_scope
@@ -17,7 +18,8 @@ def test_heads_stand_side_by_side(monkeypatch, capsys, tmp_path):
     arguments += ["--heads", "DSFFHead", "SegformerHead", "--json", file, "--plot", picture, "--markdown"]
     code, out, err = run_in_process(monkeypatch, capsys, TOOL, *arguments)
     assert code == 0, err
-    costs = json.loads(file.read_text())["costs"]
+    (table,) = json.loads(file.read_text())["tables"]
+    costs = table["rows"]
     assert [(cost["head"], cost["size"]) for cost in costs] == [
         ("DSFFHead", 32),
         ("DSFFHead", 64),
@@ -28,12 +30,13 @@ def test_heads_stand_side_by_side(monkeypatch, capsys, tmp_path):
     config = load_config(CONFIG)
     for cost in costs:
         head = MODELS.build(heads(config, classes=5)[cost["head"]])
-        assert cost["head_parameters"] == sum(p.numel() for p in head.parameters())
-        assert cost["parameters"] > cost["head_parameters"]
-        assert cost["train"]["seconds"]["min"] > 0
-    small, large = costs[2]["flops"], costs[3]["flops"]
+        assert round(1e6 * cost["head, M param."]) == sum(p.numel() for p in head.parameters())
+        assert cost["model, M param."] > cost["head, M param."]
+        assert cost["training, ms"] > 0
+        assert (cost["config"], cost["images"], cost["classes"]) == (Path(CONFIG).stem, 2, 5)
+    small, large = costs[2]["GFLOPs / image"], costs[3]["GFLOPs / image"]
     assert 3.9 < large / small < 4.5
-    assert out.count("| toy-mit_dsff") == 4
+    assert (out.count("| DSFFHead |"), out.count("| SegformerHead |")) == (2, 2)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
@@ -69,3 +72,9 @@ def test_a_referring_config_is_refused(monkeypatch, capsys):
     code, _, err = run_in_process(monkeypatch, capsys, TOOL, "configs/mllmseg/internvl_tiny_toy.py")
     assert code == 1
     assert "an EncoderDecoder whose decode_head has an in_index is needed" in err
+
+
+def test_a_head_that_is_not_there_is_named(monkeypatch, capsys):
+    code, _, err = run_in_process(monkeypatch, capsys, TOOL, CONFIG, "--heads", "SegFormerHead")
+    assert code == 1
+    assert "no head 'SegFormerHead'; there are 'DSFFHead', 'FCNHead'" in err

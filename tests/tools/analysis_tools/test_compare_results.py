@@ -54,8 +54,8 @@ def test_lists_and_draws_what_differs_most(runs, run_tool, tmp_path):
         assert row[6:] == [str(count) for count in counts]
     assert [row[0] for row in found[:2]] == ["refcoco", "grefcoco"]
     most = np.argsort(-abs(gains), kind="stable")[:3]
-    assert [row[5] for row in found[2:]] == [a[k]["expression"] for k in most]
-    assert [row[8] for row in found[2:]] == [f"{100 * gains[k]:+.1f}" for k in most]
+    assert [row[-4] for row in found[2:]] == [a[k]["expression"] for k in most]
+    assert [row[-1] for row in found[2:]] == [f"{100 * gains[k]:.2f}" for k in most]
     names = [
         f"{n}_{a[k]['dataset']}_val_{a[k]['image_id']}_{a[k]['sent_id']}.png"
         for n, k in zip(("001", "002", "003"), most, strict=True)

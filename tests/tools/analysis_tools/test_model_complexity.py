@@ -30,12 +30,12 @@ def test_expressions_of_a_dataset(run_tool, tmp_path):
     sentences = tmp_path / "sentences.json"
     items = [dict(image=f"{k // 2}.jpg", text="the thing number 1") for k in range(100)]
     sentences.write_text(json.dumps(dict(items=items)))
-    result = run_tool(TOOL, CONFIG, "--sentences", str(sentences))
+    result = run_tool(TOOL, CONFIG, "--sentences", str(sentences), "--json")
     assert result.returncode == 0, result.stderr
-    lines = dict(line.split(": ") for line in result.stdout.splitlines()[-6:])
-    assert (lines["images"], lines["expressions"]) == ("50", "100")
-    assert lines["tokens of a question and its answer, mean"] == "28.0"
-    assert 1.5 < float(lines["their ratio"]) < 2
+    found = {row["figure"]: row["value"] for row in json.loads(result.stdout)["tables"][2]["rows"]}
+    assert (found["images"], found["expressions"]) == (50, 100)
+    assert found["tokens of a question and its answer, mean"] == 28
+    assert 1.5 < found["their ratio"] < 2
 
 
 def test_config_absent(monkeypatch, capsys):
