@@ -17,6 +17,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from mmseg_mllm.compat import quiet_upstream
+from mmseg_mllm.conversion.described_folder import folder_config
 from mmseg_mllm.datasets.images import read_rgb
 from mmseg_mllm.datasets.transforms import PackReferringInputs, ResizeToInput
 from mmseg_mllm.engine.config import load_config
@@ -75,6 +76,37 @@ class RESPredictor:
         self._pipeline = Compose([ResizeToInput(size=model.backbone.image_size), PackReferringInputs()])
         self._images: OrderedDict[str, _Image] = OrderedDict()
         self._lock = threading.RLock()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        revision: str | None = None,
+        image_size: int | None = None,
+        **kwargs,
+    ) -> "RESPredictor":
+        """Load a model by its name alone.
+
+        Args:
+            name: A folder made by :meth:`save_pretrained` or ``tools/model_converters``.
+            device: 'cuda' if there is one by default.
+            dtype: 'float32', 'bfloat16', or 'auto'; by default 'float32' where the weights are, otherwise
+                'auto': bfloat16 where the device is fast at it.
+            revision: Branch, tag or commit of a hub name.
+            image_size: Side in pixels that images are resized to; larger ones give finer masks for more work.
+                A multiple of 28 for InternVL, such as 672 or 896; the model's own by default.
+            kwargs: As for the class.
+
+        Raises:
+            CheckpointError: there is no such model, or it is damaged.
+            ConfigError: the model does not take that dtype or size.
+        """
+        dtype = None if dtype is None else str(dtype).removeprefix("torch.")
+        config = Config(dict(model=folder_config(name, dtype=dtype, image_size=image_size)))
+        return cls.from_config(config, str(name), device=device, **kwargs)
 
     @classmethod
     def from_config(

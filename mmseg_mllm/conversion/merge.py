@@ -21,6 +21,7 @@ from mmseg_mllm.errors import CheckpointError, ConfigError
 from mmseg_mllm.models import MLLMSegmentor
 from mmseg_mllm.models.backbones.mllm_backbone import build_tokenizer
 from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE
+from mmseg_mllm.models.model_settings import ModelSettings
 
 BACKBONE, HEAD = "backbone.model.", "decode_head."
 
@@ -37,12 +38,13 @@ def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conve
 
     Raises:
         CheckpointError: the file is damaged, or belongs to another config.
-        ConfigError: the target exists, or the config names no tokenizer.
+        ConfigError: the target exists, the config names no tokenizer, or has what a folder can't hold.
     """
     if model.get("type") != MLLMSegmentor.__name__:
         raise ConfigError(
             f"model.type={model.get('type')!r}: only checkpoints of an MLLMSegmentor are merged"
         )
+    settings = ModelSettings.from_config(model)
     backbone = model.backbone
     pretrained = os.path.expanduser(backbone.get("pretrained") or "")
     tokenizer = build_tokenizer(backbone.get("tokenizer"), pretrained or None)
@@ -75,6 +77,7 @@ def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conve
         writer.close()
         head = {n.removeprefix(HEAD): tensors.get(n).contiguous() for n in names if n.startswith(HEAD)}
         save_file(head, folder / DECODE_HEAD_FILE, metadata=dict(format="pt"))
+        settings.write(folder)
         config: PretrainedConfig = native.backbone.model.config
         config.image_token_id = tokenizer.image_id
         config.save_pretrained(folder)
