@@ -148,11 +148,7 @@ def _settings(decoder: DSFFHead, config: PretrainedConfig) -> ModelSettings:
         image_size=config.vision_config.image_size[0],
         pixel_mean=IMAGENET_MEAN,
         pixel_std=IMAGENET_STD,
-        decode_head=HeadSettings(
-            channels=decoder.channels,
-            feedforward_channels=decoder.decoder.linear1.out_features,
-            mask_scale=decoder.mask_scale,
-        ),
+        decode_head=HeadSettings.of(decoder),
     )
 
 

@@ -5,13 +5,12 @@ import os
 import shutil
 from pathlib import Path
 
-import torch
 from mmengine.config import ConfigDict
-from mmseg.registry import MODELS
 from safetensors.torch import save_file
 from transformers import PretrainedConfig
 
 from mmseg_mllm.compat import quiet_upstream
+from mmseg_mllm.conversion.describe import config_settings, weightless_model
 from mmseg_mllm.conversion.folder_files import ORIGINAL_DIR
 from mmseg_mllm.conversion.lora import MergedTensors
 from mmseg_mllm.conversion.new_folder import new_folder
@@ -21,7 +20,6 @@ from mmseg_mllm.errors import CheckpointError, ConfigError
 from mmseg_mllm.models import MLLMSegmentor
 from mmseg_mllm.models.backbones.mllm_backbone import build_tokenizer
 from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE
-from mmseg_mllm.models.model_settings import ModelSettings
 
 BACKBONE, HEAD = "backbone.model.", "decode_head."
 
@@ -44,7 +42,6 @@ def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conve
         raise ConfigError(
             f"model.type={model.get('type')!r}: only checkpoints of an MLLMSegmentor are merged"
         )
-    settings = ModelSettings.from_config(model)
     backbone = model.backbone
     pretrained = os.path.expanduser(backbone.get("pretrained") or "")
     tokenizer = build_tokenizer(backbone.get("tokenizer"), pretrained or None)
@@ -65,7 +62,8 @@ def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conve
         raise CheckpointError(
             f"{checkpoint}: not a checkpoint of this config; it has no {BACKBONE}lm_head.weight"
         )
-    native = _built_on_meta(model, rows=lm_head[0])
+    native = weightless_model(model, rows=lm_head[0])
+    settings = config_settings(model, native)
     _check_names(tensors, native, checkpoint)
     names = sorted(tensors.shapes, key=tensors.in_file_order)
     with new_folder(target, needed_bytes=files.total_bytes) as folder, quiet_upstream():
@@ -108,14 +106,6 @@ def _scaling(lora: dict) -> float:
     """Of peft.LoraConfig's arguments."""
     rank = lora.get("r", 8)
     return lora.get("lora_alpha", 8) / (math.sqrt(rank) if lora.get("use_rslora") else rank)
-
-
-def _built_on_meta(model: ConfigDict, *, rows: int) -> MLLMSegmentor:
-    """The model without LoRA, with as many rows of the vocabulary as the checkpoint has."""
-    text = {**model.backbone.arch.text_config, "vocab_size": rows}
-    backbone = {**model.backbone, "lora": None, "arch": {**model.backbone.arch, "text_config": text}}
-    with torch.device("meta"):
-        return MODELS.build({**model, "backbone": backbone})
 
 
 def _check_names(tensors: MergedTensors, native: MLLMSegmentor, checkpoint: Path) -> None:
