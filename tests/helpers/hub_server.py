@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
                 commit = repo and self._commit(repo, revision)
                 if repo is None:
                     self._send(404, error="RepoNotFound")
-                elif repo.gated:
+                elif repo.gated and "/resolve/" in path:  # what it holds is no secret
                     self._send(403, error="GatedRepo")
                 elif commit is None:
                     self._send(404, error="RevisionNotFound")
