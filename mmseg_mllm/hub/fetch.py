@@ -52,8 +52,7 @@ def fetch_model(name: str, *, revision: str | None) -> tuple[Path, str]:
             folder = Path(snapshot_download(name, revision=commit, allow_patterns=listing.needed))
         if not listing.described:
             folder = convert_once(name, commit, folder)
-    with told(name, revision, doing="could not be kept"):
-        remember(name, revision, commit)
+    remember(name, revision, commit)
     return folder, commit
 
 
@@ -70,8 +69,9 @@ def _listing(name: str, revision: str | None) -> Listing:
         raise _UnreachableError(f"{constants.ENDPOINT} answers {error.response.status_code}") from None
     except OfflineModeIsEnabled:
         raise _UnreachableError("HF_HUB_OFFLINE is set") from None
-    except HubTransportError:
-        raise _UnreachableError(f"{constants.ENDPOINT} can't be reached") from None
+    except HubTransportError as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise _UnreachableError(f"{constants.ENDPOINT} can't be reached ({reason})") from None
     return Listing(commit=info.sha, sizes={file.rfilename: file.size or 0 for file in info.siblings})
 
 

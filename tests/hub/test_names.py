@@ -1,6 +1,8 @@
 """Models by name, with the hub's own client against a server on this machine."""
 
+import errno
 import json
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -108,7 +110,7 @@ def test_without_a_network_it_is_what_was_there(hub, home, monkeypatch):
     shutil.rmtree(home / "hub")  # the download is needed no more
     assert find_model(NAME).folder == online.folder
     with pytest.raises(
-        CheckpointError, match=r"other/model: http://127\.0\.0\.1:9 can't be reached, and"
+        CheckpointError, match=r"other/model: http://127\.0\.0\.1:9 can't be reached \(.*\), and"
     ) as told:
         find_model("other/model")
     assert NAME in str(told.value)
@@ -236,6 +238,19 @@ def test_a_full_disk_is_told_before(hub, home, monkeypatch):
     with pytest.raises(ConfigError, match=rf"{NAME}: needs .* GB \(.* to download, .* converted\).*HF_HOME"):
         find_model(NAME)
     assert not hub.downloads()
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [(errno.ENOSPC, "is full; free some space"), (errno.EROFS, "can't be written to")],
+)
+def test_a_disk_that_fills_up_or_can_not_be_written_to(hub, monkeypatch, number, message):
+    def fail(*args, **kwargs):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fetch, "snapshot_download", fail)
+    with pytest.raises(ConfigError, match=f"^{NAME}: .*{message}.*HF_HOME"):
+        find_model(NAME)
 
 
 def test_names_that_are_none(hub, tmp_path, by_hand):
