@@ -50,6 +50,7 @@ setup(
         "peft>=0.19",
         "mmengine>=0.10.7,<1",
         "mmsegmentation>=1.2.2,<2",
+        "huggingface_hub>=1",
         "numpy>=2",
         "pillow",
         "pycocotools>=2.0.8",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from mmseg_mllm.compat import quiet_upstream
@@ -18,11 +19,15 @@ from mmseg_mllm.conversion.tensor_check import check_tensors
 from mmseg_mllm.conversion.tensor_files import ShardWriter, TensorFiles
 from mmseg_mllm.conversion.tokenizers import load_tokenizer
 from mmseg_mllm.errors import CheckpointError
+from mmseg_mllm.models.decode_heads import DSFFHead
 from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE
+from mmseg_mllm.models.model_settings import HeadSettings, ModelSettings
+from mmseg_mllm.models.segmentors.protocols import PAPER_PROMPT
 from mmseg_mllm.prompts import IMAGE_TOKEN, REJ_TOKEN, SEG_TOKEN, SPECIAL_TOKENS
 
 LORA_SCALING = 2.0
 """InternVL's training code sets lora_alpha to 2 r."""
+IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 def convert_internvl(source: Path, target: Path) -> Conversion:
@@ -61,10 +66,8 @@ def convert_mllmseg(source: Path, target: Path) -> Conversion:
     return _convert(source, target, config, files)
 
 
-def head_shapes(
-    official: dict[str, tuple[int, ...]], *, config: PretrainedConfig, where: str
-) -> dict[str, tuple[int, ...]]:
-    """Shapes of the mask decoder's tensors in our names.
+def mask_decoder(official: dict[str, tuple[int, ...]], *, config: PretrainedConfig, where: str) -> DSFFHead:
+    """The mask decoder that the authors' tensors are of, without weights.
 
     Args:
         official: Shapes by the authors' names, which tell the decoder's sizes.
@@ -81,7 +84,12 @@ def head_shapes(
             f"{where}: its mask decoder is {head.channels} wide, MLLMSeg's is as wide as the vision tower "
             f"({config.vision_config.hidden_size})"
         )
-    return {name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}
+    return head
+
+
+def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Shapes of a module's tensors by name."""
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
 def _has_head(files: TensorFiles) -> bool:
@@ -94,8 +102,10 @@ def _convert(source: Path, target: Path, original: dict, files: TensorFiles) -> 
     config, shapes = native_model(original, where=where)
     links = internvl_links(shapes, config=config)
     of_head: dict[str, tuple[int, ...]] = {}
+    settings = None
     if _has_head(files):
-        of_head = head_shapes(tensors.shapes, config=config, where=where)
+        decoder = mask_decoder(tensors.shapes, config=config, where=where)
+        of_head, settings = shapes_of(decoder), _settings(decoder, config)
         links += [Link(original=official, native=(ours,)) for ours, official in HEAD_NAMES.items()]
     wanted = original_shapes(links, native=shapes | of_head)
     unused = check_tensors(tensors, wanted=wanted, where=where)
@@ -120,11 +130,25 @@ def _convert(source: Path, target: Path, original: dict, files: TensorFiles) -> 
         writer.close()
         if head:
             save_file(head, folder / DECODE_HEAD_FILE, metadata=dict(format="pt"))
+            settings.write(folder)
     return Conversion(
         tensors=len(shapes) + len(of_head),
         parameters=writer.parameters + sum(tensor.numel() for tensor in head.values()),
         merged_ranks=tensors.ranks,
         unused=unused,
+    )
+
+
+def _settings(decoder: DSFFHead, config: PretrainedConfig) -> ModelSettings:
+    """As MLLMSeg is used; each expression is asked alone."""
+    return ModelSettings(
+        base=config.model_type,
+        prompt=PAPER_PROMPT,
+        protocol="independent",
+        image_size=config.vision_config.image_size[0],
+        pixel_mean=IMAGENET_MEAN,
+        pixel_std=IMAGENET_STD,
+        decode_head=HeadSettings.of(decoder),
     )
 
 

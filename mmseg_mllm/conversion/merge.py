@@ -5,13 +5,12 @@ import os
 import shutil
 from pathlib import Path
 
-import torch
 from mmengine.config import ConfigDict
-from mmseg.registry import MODELS
 from safetensors.torch import save_file
 from transformers import PretrainedConfig
 
 from mmseg_mllm.compat import quiet_upstream
+from mmseg_mllm.conversion.describe import config_settings, weightless_model
 from mmseg_mllm.conversion.folder_files import ORIGINAL_DIR
 from mmseg_mllm.conversion.lora import MergedTensors
 from mmseg_mllm.conversion.new_folder import new_folder
@@ -37,7 +36,7 @@ def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conve
 
     Raises:
         CheckpointError: the file is damaged, or belongs to another config.
-        ConfigError: the target exists, or the config names no tokenizer.
+        ConfigError: the target exists, the config names no tokenizer, or has what a folder can't hold.
     """
     if model.get("type") != MLLMSegmentor.__name__:
         raise ConfigError(
@@ -63,7 +62,8 @@ def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conve
         raise CheckpointError(
             f"{checkpoint}: not a checkpoint of this config; it has no {BACKBONE}lm_head.weight"
         )
-    native = _built_on_meta(model, rows=lm_head[0])
+    native = weightless_model(model, rows=lm_head[0])
+    settings = config_settings(model, native)
     _check_names(tensors, native, checkpoint)
     names = sorted(tensors.shapes, key=tensors.in_file_order)
     with new_folder(target, needed_bytes=files.total_bytes) as folder, quiet_upstream():
@@ -75,6 +75,7 @@ def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conve
         writer.close()
         head = {n.removeprefix(HEAD): tensors.get(n).contiguous() for n in names if n.startswith(HEAD)}
         save_file(head, folder / DECODE_HEAD_FILE, metadata=dict(format="pt"))
+        settings.write(folder)
         config: PretrainedConfig = native.backbone.model.config
         config.image_token_id = tokenizer.image_id
         config.save_pretrained(folder)
@@ -105,14 +106,6 @@ def _scaling(lora: dict) -> float:
     """Of peft.LoraConfig's arguments."""
     rank = lora.get("r", 8)
     return lora.get("lora_alpha", 8) / (math.sqrt(rank) if lora.get("use_rslora") else rank)
-
-
-def _built_on_meta(model: ConfigDict, *, rows: int) -> MLLMSegmentor:
-    """The model without LoRA, with as many rows of the vocabulary as the checkpoint has."""
-    text = {**model.backbone.arch.text_config, "vocab_size": rows}
-    backbone = {**model.backbone, "lora": None, "arch": {**model.backbone.arch, "text_config": text}}
-    with torch.device("meta"):
-        return MODELS.build({**model, "backbone": backbone})
 
 
 def _check_names(tensors: MergedTensors, native: MLLMSegmentor, checkpoint: Path) -> None:

@@ -8,8 +8,8 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, PretrainedConfig
 
 from mmseg_mllm.compat import quiet_upstream
-from mmseg_mllm.conversion.folder_files import read_json
 from mmseg_mllm.errors import CheckpointError
+from mmseg_mllm.models.json_object import read_json
 
 CONFIG_FILE = "config.json"
 Shapes = dict[str, tuple[int, ...]]

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from mmseg_mllm.conversion.convert import head_shapes
-from mmseg_mllm.conversion.folder_files import ORIGINAL_DIR, copy_small_files, read_json, write_json
+from mmseg_mllm.conversion.convert import mask_decoder, shapes_of
+from mmseg_mllm.conversion.folder_files import ORIGINAL_DIR, copy_small_files
 from mmseg_mllm.conversion.head_names import HEAD_NAMES
 from mmseg_mllm.conversion.links import internvl_links
 from mmseg_mllm.conversion.new_folder import new_folder
@@ -16,6 +16,7 @@ from mmseg_mllm.conversion.result import Conversion, with_bar
 from mmseg_mllm.conversion.tensor_check import check_tensors
 from mmseg_mllm.conversion.tensor_files import ShardWriter, TensorFiles
 from mmseg_mllm.errors import CheckpointError
+from mmseg_mllm.models.json_object import read_json, write_json
 from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE
 
 
@@ -46,7 +47,7 @@ def restore_mllmseg(source: Path, target: Path) -> Conversion:
     native, shapes = native_model(config, where=where)
     _nothing_left(check_tensors(base, wanted=shapes, where=where), where)
     official = {HEAD_NAMES.get(name, name): shape for name, shape in head.shapes.items()}
-    of_head = head_shapes(official, config=native, where=where)
+    of_head = shapes_of(mask_decoder(official, config=native, where=where))
     _nothing_left(check_tensors(head, wanted=of_head, where=f"{source / DECODE_HEAD_FILE}"), where)
     links = internvl_links(shapes, config=native)
     with new_folder(target, needed_bytes=base.total_bytes + head.total_bytes) as folder:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmengine.config import ConfigDict
 from mmseg.registry import MODELS
 from torch import Tensor
 
 from mmseg_mllm.conversion.convert import convert_mllmseg
+from mmseg_mllm.conversion.described_folder import folder_config
 from mmseg_mllm.conversion.head_names import HEAD_NAMES
 from mmseg_mllm.conversion.links import Link, internvl_links
 from mmseg_mllm.golden.checks import GRAD_NORM_RTOL, GRAD_RTOL, LOSS_ATOL, Check, compare, compare_many
@@ -23,7 +23,6 @@ from mmseg_mllm.golden.official_loss import official_mask_losses
 from mmseg_mllm.golden.reference import read_arrays, read_json
 from mmseg_mllm.models import MLLMFeatures, MLLMSegmentor
 from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout, pack
-from mmseg_mllm.models.model_folder import use_model_folder
 
 EVERY: Mapping[str, tuple[int, ...]] = dict(
     pixel_values=(1, 1, 56, 56),
@@ -71,25 +70,9 @@ class MLLMPart:
             source, target = Path(scratch, "official"), Path(scratch, "model")
             write_official_folder(self.manifest, source)
             convert_mllmseg(source, target)
-            self.segmentor = self._load(target)
-        return [*self._check_fill(), *self._check_inference(), *self._check_training()]
-
-    def _load(self, folder: Path) -> MLLMSegmentor:
-        arch = read_json(folder, "config.json")
-        arch = {key: arch[key] for key in arch if key not in ("architectures", "transformers_version")}
-        tensors = self.manifest["tensors"]
-        head = dict(
-            type="DSFFHead",
-            channels=tensors["res_decoder.img_llm_down.weight"]["shape"][0],
-            feedforward_channels=tensors["res_decoder.ca_layer_vl.decoder.layers.0.linear1.weight"]["shape"][
-                0
-            ],
-        )
-        config = ConfigDict(
-            type="MLLMSegmentor", backbone=dict(type="MLLMBackbone", arch=arch), decode_head=head
-        )
-        use_model_folder(config, folder)
-        return MODELS.build(config).eval()
+            segmentor = MODELS.build(folder_config(target)).eval()
+        inference = self.check_inference(segmentor)
+        return [*self._check_fill(), *inference, *self._check_training()]
 
     def _check_fill(self) -> list[Check]:
         fingerprints = read_json(self.folder, "checkpoint_fingerprints.json").get(self.name, {})
@@ -108,7 +91,9 @@ class MLLMPart:
         ]
 
     @torch.inference_mode()
-    def _check_inference(self) -> list[Check]:
+    def check_inference(self, segmentor: MLLMSegmentor) -> list[Check]:
+        """Features, verdicts and masks of a segmentor with the set's weights."""
+        self.segmentor = segmentor
         backbone, head = self.segmentor.backbone, self.segmentor.decode_head
         images = pixel_values(self.prefix, side=backbone.image_size)
         ids = self.arrays["input_ids"][0].tolist()

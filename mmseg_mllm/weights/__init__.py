@@ -1,23 +1,36 @@
-"""Weights that come with the package, under names that configs can give as ``pretrained``."""
+"""What comes with the package: a folder beside this file for each, by name."""
 
 from pathlib import Path
 
 from mmseg_mllm.errors import CheckpointError
 
+MODELS = ("tiny",)
+"""Whole models, for those who name one; the other folders are bases to train on."""
 PREFIX = "mmseg_mllm://"
+"""Before the name of a folder where a path is expected, such as in a config."""
 
 
 def packaged(name: str) -> str:
-    """Folder of a name such as 'mmseg_mllm://internvl_tiny'; other names and paths as they are.
+    """Path of a name such as 'mmseg_mllm://internvl_tiny'; other names and paths as they are.
 
     Raises:
-        CheckpointError: no weights of that name come with the package.
+        CheckpointError: nothing of that name comes with the package.
     """
-    if not name.startswith(PREFIX):
-        return name
+    return str(packaged_folder(name.removeprefix(PREFIX))) if name.startswith(PREFIX) else name
+
+
+def packaged_folder(name: str) -> Path:
+    """The folder of that name.
+
+    Raises:
+        CheckpointError: there is none.
+    """
     here = Path(__file__).parent
-    folder = here / name.removeprefix(PREFIX)
-    if not (folder / "config.json").is_file():
-        there = sorted(path.parent.name for path in here.glob("*/config.json"))
-        raise CheckpointError(f"{name}: no such weights come with the package; there are {', '.join(there)}")
-    return str(folder)
+    folder = here / name
+    if not any(folder.glob("*.json")) or folder.parent != here:
+        there = ", ".join(sorted(path.parent.name for path in here.glob("*/README.md"))) or "none"
+        raise CheckpointError(
+            f"{name!r}: no such weights in this installation of mmseg_mllm ({here}), there are {there}; install "
+            "it from a release, or name others"
+        )
+    return folder

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
+from transformers import AutoConfig, AutoModelForImageTextToText, PretrainedConfig, PreTrainedModel
 
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.errors import CheckpointError, ConfigError
@@ -61,6 +61,28 @@ def check_folder(pretrained: str) -> None:
     for path in sorted(Path(pretrained).glob("*.*")):
         if path.is_file():
             refuse_lfs_pointer(path, CheckpointError)
+
+
+def check_image_size(side: int, config: PretrainedConfig) -> None:
+    """See that the model takes square images of this side.
+
+    Args:
+        side: In pixels.
+        config: Of an InternVL.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    patch, own = config.vision_config.patch_size[0], config.vision_config.image_size[0]
+    step = patch * round(1 / config.downsample_ratio)
+    if side != own and (side % step or side < step):
+        low = max(side // step, 1) * step
+        raise ConfigError(f"image_size={side}: must be a multiple of {step}, such as {low} or {low + step}")
+    tokens, most = (side // step) ** 2, config.text_config.max_position_embeddings
+    if side != own and tokens >= most:
+        raise ConfigError(
+            f"image_size={side}: such an image takes {tokens:,} tokens, the language model reads {most:,}"
+        )
 
 
 def _advice(pretrained: str) -> str:

@@ -17,7 +17,7 @@ from mmseg_mllm.models.backbones.adapters import inject_lora, merge_adapters, ou
 from mmseg_mllm.models.backbones.branch_attention import use_branch_attention
 from mmseg_mllm.models.backbones.chat_tokenizer import ChatTokenizer
 from mmseg_mllm.models.backbones.compute_dtype import compute_dtype
-from mmseg_mllm.models.backbones.hf_model import build_hf_model, check_folder
+from mmseg_mllm.models.backbones.hf_model import build_hf_model, check_folder, check_image_size
 from mmseg_mllm.models.backbones.sequence_layout import SequenceLayout, pack
 from mmseg_mllm.models.features import MLLMFeatures, ReadPrefix, VisionFeatures
 from mmseg_mllm.weights import packaged
@@ -43,6 +43,12 @@ class MLLMBackbone(BaseModule):
         dtype: 'float32', 'bfloat16', or 'auto': bfloat16 where the device is fast at it. Of the frozen
             weights and of the computation, the mask decoder's too. What is trained stays in float32.
         gradient_checkpointing: Recompute the LLM's and vision tower's layers in the backward pass.
+        image_size: Side of the input in pixels, if not that of ``arch``: the tower's position embeddings are
+            then interpolated. A multiple of patch size and downsampling (28 for InternVL).
+
+    Raises:
+        CheckpointError: ``pretrained`` holds no such model.
+        ConfigError: arguments that do not fit together.
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class MLLMBackbone(BaseModule):
         trainable: Sequence[str] = (),
         dtype: str = "float32",
         gradient_checkpointing: bool = False,
+        image_size: int | None = None,
     ) -> None:
         super().__init__()
         if torch.get_default_device().type == "meta":
@@ -73,8 +80,9 @@ class MLLMBackbone(BaseModule):
         use_branch_attention(self.model.model.language_model)
         config = self.model.config
         self.patch_size = config.vision_config.patch_size[0]
-        self.image_size = config.vision_config.image_size[0]
         self.downsample = round(1 / config.downsample_ratio)
+        self.image_size = image_size or config.vision_config.image_size[0]
+        check_image_size(self.image_size, config)
         self.out_channels = (config.vision_config.hidden_size, config.text_config.hidden_size)
         self.vocab_size = config.text_config.vocab_size
         self.model.requires_grad_(False)

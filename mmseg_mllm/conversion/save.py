@@ -1,0 +1,47 @@
+"""A segmentor in memory to a model folder."""
+
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from mmseg_mllm.compat import quiet_upstream
+from mmseg_mllm.conversion.new_folder import new_folder
+from mmseg_mllm.conversion.tensor_files import ShardWriter
+from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE
+from mmseg_mllm.models.model_settings import ModelSettings
+from mmseg_mllm.models.segmentors import MLLMSegmentor
+
+
+def save_model(model: MLLMSegmentor, target: Path, *, readme: str) -> None:
+    """Write base, tokenizer, mask decoder and settings, as ``tools/model_converters`` do.
+
+    Args:
+        model: With its weights; LoRA in it is merged, for good.
+        target: Folder to make.
+        readme: The model card, for README.md.
+
+    Raises:
+        ConfigError: the target exists or can't be written, the model has no tokenizer, or has what a folder
+            can't hold.
+    """
+    settings = ModelSettings.of(model, preprocessor=model.data_preprocessor)
+    backbone, head = model.backbone, model.decode_head
+    if backbone.tokenizer is None:
+        raise ConfigError("the model has no tokenizer: a folder needs one")
+    backbone.merge_adapters()
+    config = backbone.model.config
+    config.image_token_id = backbone.tokenizer.image_id
+    tensors = backbone.model.state_dict()
+    needed = sum(tensor.nbytes for tensor in (*tensors.values(), *head.state_dict().values()))
+    with new_folder(target, needed_bytes=needed) as folder, quiet_upstream():
+        backbone.tokenizer.tokenizer.save_pretrained(folder)
+        config.save_pretrained(folder)
+        writer = ShardWriter(folder=folder)
+        for name, tensor in tensors.items():
+            writer.add(name, tensor.cpu().contiguous())
+        writer.close()
+        of_head = {name: tensor.cpu().contiguous() for name, tensor in head.state_dict().items()}
+        save_file(of_head, folder / DECODE_HEAD_FILE, metadata=dict(format="pt"))
+        settings.write(folder)
+        (folder / "README.md").write_text(readme, encoding="utf-8")
