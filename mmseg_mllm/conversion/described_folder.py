@@ -14,7 +14,7 @@ from mmseg_mllm.conversion.tensor_check import check_tensors
 from mmseg_mllm.conversion.tensor_files import TensorFiles
 from mmseg_mllm.errors import CheckpointError
 from mmseg_mllm.models.json_object import read_json
-from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE, check_model_folder, use_model_folder
+from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE, base_folder, check_model_folder, use_model_folder
 from mmseg_mllm.models.model_settings import SETTINGS_FILE, ModelSettings
 
 TEXT_MODELS = ("qwen2", "qwen3", "llama", "phi3")
@@ -39,8 +39,9 @@ def folder_config(
     folder = Path(folder)
     check_model_folder(folder)
     settings = ModelSettings.read(folder)
-    content = read_json(folder / CONFIG_FILE)
-    arch = _arch(content, settings, folder)
+    base = base_folder(folder)
+    content = read_json(base / CONFIG_FILE)
+    arch = _arch(content, settings, folder=folder, base=base)
     stored = content.get("dtype") or content.get("torch_dtype")
     config = ConfigDict(
         type="MLLMSegmentor",
@@ -61,12 +62,12 @@ def folder_config(
     return config
 
 
-def _arch(content: dict[str, Any], settings: ModelSettings, folder: Path) -> dict[str, Any]:
+def _arch(content: dict[str, Any], settings: ModelSettings, *, folder: Path, base: Path) -> dict[str, Any]:
     """The transformers config, seen to be of a kind that is known and to describe the weights beside it.
 
     Weights of a model are made before they are read: a config of a larger one could fill the memory.
     """
-    path, head = folder / CONFIG_FILE, folder / DECODE_HEAD_FILE
+    path, head = base / CONFIG_FILE, folder / DECODE_HEAD_FILE
     if content.get("model_type") != settings.base:
         raise CheckpointError(
             f"{path}: is of model_type {content.get('model_type')!r:.60}, not {settings.base!r}"
@@ -86,7 +87,7 @@ def _arch(content: dict[str, Any], settings: ModelSettings, folder: Path) -> dic
     try:
         with quiet_upstream(), torch.device("meta"):
             config = AutoConfig.for_model(**arch)
-            base = AutoModelForImageTextToText.from_config(config)
+            whole = AutoModelForImageTextToText.from_config(config)
             widths = (config.vision_config.hidden_size, config.text_config.hidden_size)
             decoder = MODELS.build(dict(settings.decode_head.config(), in_channels=widths))
     except Exception as error:  # transformers and torch raise all sorts
@@ -95,7 +96,7 @@ def _arch(content: dict[str, Any], settings: ModelSettings, folder: Path) -> dic
             f"{folder}: {CONFIG_FILE} or {SETTINGS_FILE} has an entry that can't be used ({reason})"
         ) from error
     for model, files, where in (
-        (base, TensorFiles.of_folder(folder), folder),
+        (whole, TensorFiles.of_folder(base), base),
         (decoder, TensorFiles(files=[head]), head),
     ):
         shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.conversion.new_folder import new_folder
 from mmseg_mllm.conversion.tensor_files import ShardWriter
 from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.models.backbones.mllm_backbone import MLLMBackbone
 from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE
 from mmseg_mllm.models.model_settings import ModelSettings
 from mmseg_mllm.models.segmentors import MLLMSegmentor
@@ -30,18 +32,29 @@ def save_model(model: MLLMSegmentor, target: Path, *, readme: str) -> None:
     if backbone.tokenizer is None:
         raise ConfigError("the model has no tokenizer: a folder needs one")
     backbone.merge_adapters()
-    config = backbone.model.config
-    config.image_token_id = backbone.tokenizer.image_id
-    tensors = backbone.model.state_dict()
-    needed = sum(tensor.nbytes for tensor in (*tensors.values(), *head.state_dict().values()))
-    with new_folder(target, needed_bytes=needed) as folder, quiet_upstream():
-        backbone.tokenizer.tokenizer.save_pretrained(folder)
-        config.save_pretrained(folder)
-        writer = ShardWriter(folder=folder)
-        for name, tensor in tensors.items():
-            writer.add(name, tensor.cpu().contiguous())
-        writer.close()
+    tensors = (*backbone.model.state_dict().values(), *head.state_dict().values())
+    with new_folder(target, needed_bytes=sum(tensor.nbytes for tensor in tensors)) as folder:
+        save_base(backbone, folder)
         of_head = {name: tensor.cpu().contiguous() for name, tensor in head.state_dict().items()}
         save_file(of_head, folder / DECODE_HEAD_FILE, metadata=dict(format="pt"))
         settings.write(folder)
         (folder / "README.md").write_text(readme, encoding="utf-8")
+
+
+def save_base(backbone: MLLMBackbone, folder: Path, *, dtype: torch.dtype | None = None) -> None:
+    """Write a backbone without LoRA, with its tokenizer, into a folder that is there.
+
+    Args:
+        backbone: With a tokenizer.
+        folder: Gets a native transformers checkpoint.
+        dtype: What the weights are rounded to; ``config.json`` goes on naming what they are computed in.
+    """
+    config = backbone.model.config
+    config.image_token_id = backbone.tokenizer.image_id
+    with quiet_upstream():
+        backbone.tokenizer.tokenizer.save_pretrained(folder)
+        config.save_pretrained(folder)
+        writer = ShardWriter(folder=folder)
+        for name, tensor in backbone.model.state_dict().items():
+            writer.add(name, tensor.to("cpu", dtype).contiguous())
+        writer.close()

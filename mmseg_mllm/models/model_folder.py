@@ -8,8 +8,12 @@ from torch import Tensor
 
 from mmseg_mllm.errors import CheckpointError
 from mmseg_mllm.models.checkpoints import readable
+from mmseg_mllm.models.json_object import read_json
+from mmseg_mllm.weights import PREFIX, packaged
 
 DECODE_HEAD_FILE = "decode_head.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+"""Of peft, beside ``adapter_model.safetensors``: the folder holds what was trained, without the base."""
 
 
 def use_model_folder(model: ConfigDict, folder: str | Path) -> None:
@@ -19,15 +23,41 @@ def use_model_folder(model: ConfigDict, folder: str | Path) -> None:
 
     Args:
         model: Config of an ``MLLMSegmentor``, changed in place.
-        folder: Holds a native transformers checkpoint with its tokenizer, and ``decode_head.safetensors``.
+        folder: Holds a native transformers checkpoint with its tokenizer, or an adapter, and
+            ``decode_head.safetensors``.
 
     Raises:
         CheckpointError: the folder has no mask decoder.
     """
     check_model_folder(folder)
-    model.backbone.update(pretrained=str(folder), lora=None, trainable=[], gradient_checkpointing=False)
+    model.backbone.update(
+        pretrained=str(base_folder(folder)),
+        adapter=str(folder) if Path(folder, ADAPTER_CONFIG).is_file() else None,
+        lora=None,
+        trainable=[],
+        gradient_checkpointing=False,
+    )
     model.backbone.pop("tokenizer", None)
     model.decode_head.pretrained = str(Path(folder) / DECODE_HEAD_FILE)
+
+
+def base_folder(folder: str | Path) -> Path:
+    """Where a model folder's base is: in itself, or for an adapter a base that comes with the package.
+
+    Raises:
+        CheckpointError: the adapter is of another base.
+    """
+    path = Path(folder, ADAPTER_CONFIG)
+    if not path.is_file():
+        return Path(folder)
+    name = read_json(path).get("base_model_name_or_path")
+    if not isinstance(name, str) or not name.startswith(PREFIX):
+        raise CheckpointError(
+            f"{path}: an adapter of {name!r:.80}; only those of a base that comes with the package "
+            f"({PREFIX}...) are loaded by themselves. Make a whole model folder with "
+            "tools/model_converters/merge_checkpoint.py"
+        )
+    return Path(packaged(name))
 
 
 def check_model_folder(folder: str | Path) -> None:

@@ -30,7 +30,7 @@ def packaged_folder(name: str) -> Path:
     if not any(folder.glob("*.json")) or folder.parent != here:
         there = ", ".join(sorted(path.parent.name for path in here.glob("*/README.md"))) or "none"
         raise CheckpointError(
-            f"{name!r}: no such weights in this installation of mmseg_mllm ({here}), there are {there}; install "
-            "it from a release, or name others"
+            f"{name!r}: no such weights in this installation of mmseg_mllm ({here}), there are {there}; "
+            "install it from a release, or name others"
         )
     return folder

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
+from peft import LoraConfig, get_peft_model, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
+from peft.utils import get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
 from peft.utils.other import TrainableTokensWrapper
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.compat import quiet_upstream
+from mmseg_mllm.errors import CheckpointError, ConfigError
 
 LLM_LINEARS = r".*language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 
@@ -60,6 +63,37 @@ def merge_adapters(model: PreTrainedModel) -> None:
             continue
         parent, _, own_name = name.rpartition(".")
         setattr(model.get_submodule(parent), own_name, merged)
+
+
+def merge_saved_adapter(model: PreTrainedModel, folder: str) -> None:
+    """Merge a saved adapter, in peft's own format, into the weights.
+
+    Args:
+        model: Changed in place; of the base that the adapter was trained on.
+        folder: With ``adapter_config.json`` and ``adapter_model.safetensors``.
+
+    Raises:
+        CheckpointError: the adapter can't be read, or is of another base.
+    """
+    try:
+        with quiet_upstream():
+            tensors = load_peft_weights(folder, device="cpu")
+            config = LoraConfig.from_pretrained(folder)
+            config.base_model_name_or_path = None  # or peft warns of a base by another name
+            adapted = get_peft_model(model, config)
+            set_peft_model_state_dict(adapted, tensors)
+            different = (
+                get_peft_model_state_dict(adapted, save_embedding_layers=False).keys() ^ tensors.keys()
+            )
+            adapted.merge_and_unload()
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{folder}: not an adapter for this base ({reason})") from error
+    if different:
+        raise CheckpointError(
+            f"{folder}: not an adapter for this base; {len(different)} tensors differ, such as "
+            f"{min(different)}"
+        )
 
 
 def output_rows(model: PreTrainedModel, token_ids: Sequence[int]) -> Tensor:

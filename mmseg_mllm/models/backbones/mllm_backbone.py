@@ -13,7 +13,13 @@ from transformers import DynamicCache
 
 from mmseg_mllm.compat import cache_argument, enable_gradient_checkpointing, quiet_upstream
 from mmseg_mllm.errors import ConfigError
-from mmseg_mllm.models.backbones.adapters import inject_lora, merge_adapters, output_rows, set_trainable
+from mmseg_mllm.models.backbones.adapters import (
+    inject_lora,
+    merge_adapters,
+    merge_saved_adapter,
+    output_rows,
+    set_trainable,
+)
 from mmseg_mllm.models.backbones.branch_attention import use_branch_attention
 from mmseg_mllm.models.backbones.chat_tokenizer import ChatTokenizer
 from mmseg_mllm.models.backbones.compute_dtype import compute_dtype
@@ -37,6 +43,7 @@ class MLLMBackbone(BaseModule):
             ('mmseg_mllm://internvl_tiny'); None for random weights.
         tokenizer: Folder or hub name, a registered function as ``dict(type=...)``, or None for that of
             ``pretrained``.
+        adapter: Folder of an adapter in peft's format that is merged into the weights of ``pretrained``.
         lora: Arguments of ``peft.LoraConfig`` for the LLM's linears (``r``, ``lora_alpha``, ...), or None.
             The rows of [SEG] and [REJ] in embedding and LM head are trained with it.
         trainable: Other parts to train; see ``adapters.PARTS``. All else is frozen.
@@ -57,6 +64,7 @@ class MLLMBackbone(BaseModule):
         arch: dict,
         pretrained: str | None = None,
         tokenizer: str | dict | None = None,
+        adapter: str | None = None,
         lora: dict | None = None,
         trainable: Sequence[str] = (),
         dtype: str = "float32",
@@ -77,6 +85,8 @@ class MLLMBackbone(BaseModule):
             vocab_size=len(self.tokenizer) if self.tokenizer else None,
             dtype=self.dtype,
         )
+        if adapter is not None and torch.get_default_device().type != "meta":
+            merge_saved_adapter(self.model, adapter)
         use_branch_attention(self.model.model.language_model)
         config = self.model.config
         self.patch_size = config.vision_config.patch_size[0]
