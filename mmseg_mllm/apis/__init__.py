@@ -1,3 +1,4 @@
-from mmseg_mllm.apis.predictor import RESPredictor, Segmentation
+from mmseg_mllm.apis.predictor import RESPredictor
+from mmseg_mllm.apis.segmentation import Segmentation, Segmentations
 
-__all__ = ["RESPredictor", "Segmentation"]
+__all__ = ["RESPredictor", "Segmentation", "Segmentations"]

@@ -56,10 +56,10 @@ def test_photos_are_seen_upright(predictor, image, tmp_path):
     exif[0x0112] = 6
     Image.fromarray(image).save(tmp_path / "image.png", exif=exif)
     predictor.set_image(tmp_path / "image.png")
-    found = predictor.segment("left dog", probabilities=True)[0]
+    found = predictor.segment("left dog")[0]
     assert found.mask.shape == (50, 20)
     predictor.set_image(np.ascontiguousarray(np.rot90(image, -1)))
-    wanted = predictor.segment("left dog", probabilities=True)[0]
+    wanted = predictor.segment("left dog")[0]
     np.testing.assert_allclose(found.probability, wanted.probability, atol=1e-6)
     predictor.set_image(tmp_path / "image.png", upright=False)
     assert predictor.segment("left dog")[0].mask.shape == (20, 50)
@@ -103,8 +103,8 @@ TEXTS = ["left dog", "The Cat.", "a small red circle", "zebra", "man in a hat"]
 
 def test_asking_later_in_parts_or_all_at_once_is_the_same(predictor, image):
     predictor.set_image(image)
-    together = predictor.segment(TEXTS, probabilities=True)
-    later = [predictor.segment(text, probabilities=True)[0] for text in reversed(TEXTS)][::-1]
+    together = predictor.segment(TEXTS)
+    later = [predictor.segment(text)[0] for text in reversed(TEXTS)][::-1]
     predictor.model.max_expressions = 2
     for one, other, third in zip(together, later, predictor.segment(TEXTS), strict=True):
         np.testing.assert_allclose(one.probability, other.probability, atol=1e-5)
@@ -126,7 +126,7 @@ def test_it_is_what_the_model_predicts(predictor, image):
     )
     sample = predictor.model.test_step(dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]]))[0]
     predictor.set_image(image)
-    found = predictor.segment(TEXTS, probabilities=True)
+    found = predictor.segment(TEXTS)
     wanted = sample.pred_instances
     np.testing.assert_allclose(
         np.stack([f.probability for f in found]), wanted.probabilities.numpy(), atol=1e-5
@@ -147,7 +147,7 @@ def test_several_images_are_held_within_the_bound(predictor, image):
         assert np.array_equal(one.mask, other.mask)
     assert predictor.images == ("b", "a")
 
-    size = next(iter(predictor._images.values())).seen.nbytes
+    size = next(iter(predictor._images.values())).nbytes
     small = RESPredictor(model=predictor.model, max_image_bytes=2 * size)
     for name in ("a", "b"):
         small.set_image(image, name=name)
@@ -197,7 +197,7 @@ def test_adapters_of_a_checkpoint_are_merged(image, tmp_path, zip_file):
         RESPredictor.from_config(Config(dict(model=config)), str(path), device="cpu"),
     ):
         predictor.set_image(image)
-        found.append(predictor.segment(TEXTS, probabilities=True))
+        found.append(predictor.segment(TEXTS))
     assert not any("lora" in name for name in predictor.model.state_dict())
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one.probability, other.probability, atol=1e-5)
