@@ -41,7 +41,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["mmseg_mllm", "mmseg_mllm.*"]),
-    package_data={"mmseg_mllm": ["py.typed"]},
+    package_data={"mmseg_mllm": ["py.typed", "weights/*/*"]},
     cmdclass={"build_py": BuildWithPth},
     python_requires=">=3.10",
     install_requires=[
@@ -50,6 +50,7 @@ setup(
         "peft>=0.19",
         "mmengine>=0.10.7,<1",
         "mmsegmentation>=1.2.2,<2",
+        "huggingface_hub>=1",
         "numpy>=2",
         "pillow",
         "pycocotools>=2.0.8",

@@ -13,8 +13,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 import transformers
+from huggingface_hub import errors as hub_errors
 from mmengine.config import Config
 from mmengine.logging.history_buffer import HistoryBuffer
+
+HubTransportError = hub_errors.HTTPError
+"""What the hub's client raises without an answer. It is of the HTTP library, which changes with its releases
+(httpx, httpx2) and has no name of the client's own. Until it has."""
 
 
 def import_mmpretrain_models() -> None:

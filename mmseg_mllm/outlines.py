@@ -9,8 +9,8 @@ MIN_POINTS = 3
 def mask_polygons(mask: np.ndarray, *, tolerance: float = 1.0) -> list[list[float]]:
     """Outlines of a mask's connected parts, in pixels with (0, 0) at the image's upper left corner.
 
-    A hole is joined to the outline around it by a cut without width, so that each part is one polygon, as COCO
-    wants it, and the hole stays empty when it is filled.
+    A hole is joined to the outline around it by a cut without width, so that each part is one polygon, as
+    COCO wants it, and the hole stays empty when it is filled.
 
     Args:
         mask: (H, W) bool.

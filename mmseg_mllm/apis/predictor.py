@@ -21,9 +21,13 @@ from mmseg_mllm.apis.segmentation import Segmentations
 from mmseg_mllm.apis.sources import ImageSource, load_image
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.conversion.described_folder import folder_config
+from mmseg_mllm.conversion.save import save_model
 from mmseg_mllm.datasets.transforms import PackReferringInputs, ResizeToInput
 from mmseg_mllm.engine.config import load_config
 from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.hub.card import ModelCard
+from mmseg_mllm.hub.push import push_model
+from mmseg_mllm.hub.source import ModelSource, find_model
 from mmseg_mllm.models import MLLMSegmentor
 from mmseg_mllm.models.answers import Answers
 from mmseg_mllm.models.backbones.compute_dtype import compute_dtype
@@ -70,10 +74,18 @@ class RESPredictor:
         model: A segmentor with its weights.
         max_image_bytes: How much may be kept of images, on the model's device. The image in use is kept in
             any case.
+        source: Where the model came from.
     """
 
-    def __init__(self, *, model: MLLMSegmentor, max_image_bytes: int = 2 * 2**30) -> None:
+    def __init__(
+        self,
+        *,
+        model: MLLMSegmentor,
+        max_image_bytes: int = 2 * 2**30,
+        source: ModelSource | None = None,
+    ) -> None:
         self.model = model.eval()
+        self.source = source
         self._max_image_bytes = max_image_bytes
         self._pipeline = Compose([ResizeToInput(size=model.backbone.image_size), PackReferringInputs()])
         self._images: OrderedDict[str, _Seen] = OrderedDict()
@@ -93,7 +105,10 @@ class RESPredictor:
         """Load a model by its name alone.
 
         Args:
-            name: A folder made by :meth:`save_pretrained` or ``tools/model_converters``.
+            name: 'tiny', the model that comes with the package; a folder made by :meth:`save_pretrained` or
+                ``tools/model_converters``; or a hub name of such a folder or of a release of MLLMSeg's
+                authors, such as 'jcwang0602/MLLMSeg_InternVL2_5_1B_RES'. What is of the hub is downloaded
+                once, and converted if it is the authors'; it is in HF_HOME then.
             device: 'cuda' if there is one by default.
             dtype: 'float32', 'bfloat16', or 'auto'; by default 'float32' where the weights are, otherwise
                 'auto': bfloat16 where the device is fast at it.
@@ -103,12 +118,46 @@ class RESPredictor:
             kwargs: As for the class.
 
         Raises:
-            CheckpointError: there is no such model, or it is damaged.
-            ConfigError: the model does not take that dtype or size.
+            CheckpointError: there is no such model, it can't be had, or is damaged.
+            ConfigError: the model does not take that dtype or size, or the disk is too full for it.
         """
+        source = find_model(name, revision=revision)
         dtype = None if dtype is None else str(dtype).removeprefix("torch.")
-        config = Config(dict(model=folder_config(name, dtype=dtype, image_size=image_size)))
-        return cls.from_config(config, str(name), device=device, **kwargs)
+        config = Config(dict(model=folder_config(source.folder, dtype=dtype, image_size=image_size)))
+        return cls.from_config(config, str(source.folder), device=device, source=source, **kwargs)
+
+    def save_pretrained(self, folder: str | Path, **card) -> None:
+        """Write the model into a folder that :meth:`from_pretrained` takes, with a model card.
+
+        LoRA in it is merged, for good.
+
+        Args:
+            folder: To make.
+            card: What is known of the model: ``base``, ``data``, ``figures``; see :class:`ModelCard`.
+
+        Raises:
+            ConfigError: the folder exists or can't be written, or the model has what a folder can't hold.
+        """
+        readme = ModelCard(**card).text(self.model, name=Path(folder).name)
+        save_model(self.model, Path(folder), readme=readme)
+
+    def push_to_hub(self, name: str, *, token: str | None = None, private: bool | None = None, **card) -> str:
+        """Upload the model to the Hugging Face hub; its repository is made if it is not there.
+
+        Args:
+            name: OWNER/NAME.
+            token: Of an account that may write there; that of ``hf auth login`` or HF_TOKEN by default.
+            private: Whether a new repository is; by default as the account's owner has it.
+            card: As for :meth:`save_pretrained`.
+
+        Returns:
+            Address of the commit.
+
+        Raises:
+            CheckpointError: the hub refuses, or can't be reached.
+            ConfigError: as :meth:`save_pretrained`.
+        """
+        return push_model(self.model, name, token=token, private=private, card=ModelCard(**card))
 
     @classmethod
     def from_config(

@@ -27,8 +27,8 @@ def load_image(source: ImageSource, *, upright: bool = True) -> np.ndarray:
     """Pixels of an image, (H, W, 3) uint8 RGB.
 
     Args:
-        source: A path, an http(s) URL, the bytes of a file, a file open for reading bytes, an image of Pillow,
-            or (H, W, 3) uint8 RGB, which is given back as it is.
+        source: A path, an http(s) URL, the bytes of a file, a file open for reading bytes, an image of
+            Pillow, or (H, W, 3) uint8 RGB, which is given back as it is.
         upright: Turn all but arrays as their EXIF orientation says; else they are taken as stored.
 
     Raises:
@@ -53,8 +53,8 @@ def load_image(source: ImageSource, *, upright: bool = True) -> np.ndarray:
     if hasattr(source, "read"):
         return decode_rgb(_read(source), name=_name_of(source), upright=upright)
     raise ConfigError(
-        "an image is a path, a URL, bytes, a file open for reading bytes, an image of Pillow or a NumPy array, "
-        f"not {type(source).__name__}"
+        "an image is a path, a URL, bytes, a file open for reading bytes, an image of Pillow or a NumPy "
+        f"array, not {type(source).__name__}"
     )
 
 

@@ -13,16 +13,17 @@ from mmseg_mllm.models.model_settings import ModelSettings
 from mmseg_mllm.models.segmentors import MLLMSegmentor
 
 
-def save_model(model: MLLMSegmentor, target: Path) -> None:
+def save_model(model: MLLMSegmentor, target: Path, *, readme: str) -> None:
     """Write base, tokenizer, mask decoder and settings, as ``tools/model_converters`` do.
 
     Args:
         model: With its weights; LoRA in it is merged, for good.
         target: Folder to make.
+        readme: The model card, for README.md.
 
     Raises:
-        ConfigError: the target exists or can't be written, or the model has no tokenizer or what a folder can't
-            hold.
+        ConfigError: the target exists or can't be written, the model has no tokenizer, or has what a folder
+            can't hold.
     """
     settings = ModelSettings.of(model, preprocessor=model.data_preprocessor)
     backbone, head = model.backbone, model.decode_head
@@ -43,3 +44,4 @@ def save_model(model: MLLMSegmentor, target: Path) -> None:
         of_head = {name: tensor.cpu().contiguous() for name, tensor in head.state_dict().items()}
         save_file(of_head, folder / DECODE_HEAD_FILE, metadata=dict(format="pt"))
         settings.write(folder)
+        (folder / "README.md").write_text(readme, encoding="utf-8")

@@ -54,7 +54,7 @@ class HeadSettings:
         grouped = isinstance(norm, nn.GroupNorm)
         if not (grouped or isinstance(norm, nn.modules.batchnorm._BatchNorm)) or norm.eps != _NORM_EPS:
             raise ConfigError(
-                f"decode_head.norm_cfg: a model folder knows BN, SyncBN and GN of eps {_NORM_EPS:g}, not {norm}"
+                f"decode_head.norm_cfg: a model folder knows BN and GN of eps {_NORM_EPS:g}, not {norm}"
             )
         upsample = getattr(head.fusion, "upsample", None)
         return cls(

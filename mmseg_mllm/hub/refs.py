@@ -1,0 +1,47 @@
+"""Which commit a name meant when the hub was last asked, for when it can't be."""
+
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+from huggingface_hub import constants, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+
+from mmseg_mllm.conversion.original_config import CONFIG_FILE
+from mmseg_mllm.hub.converted import models_folder
+
+_COMMIT = re.compile("[0-9a-f]{40}")
+
+
+def remember(name: str, revision: str | None, commit: str) -> None:
+    """Note the commit of a revision."""
+    path = _path(name, revision)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(commit, encoding="ascii")
+
+
+def remembered(name: str, revision: str | None) -> str | None:
+    """The commit that was noted, or that the hub's client has in its own cache."""
+    if revision is not None and _COMMIT.fullmatch(revision):
+        return revision
+    path = _path(name, revision)
+    if path.is_file():
+        commit = path.read_text(encoding="ascii", errors="replace")
+        if _COMMIT.fullmatch(commit):
+            return commit
+    snapshot = snapshot_folder(name, revision)
+    return snapshot and snapshot.name
+
+
+def snapshot_folder(name: str, revision: str | None) -> Path | None:
+    """Folder of a download in the cache of the hub's client, whole or in part; None for none."""
+    try:
+        path = hf_hub_download(name, CONFIG_FILE, revision=revision, local_files_only=True)
+    except EntryNotFoundError:
+        return None
+    return Path(path).parent
+
+
+def _path(name: str, revision: str | None) -> Path:
+    folder = models_folder() / name.replace("/", "--") / "refs"
+    return folder / quote(revision or constants.DEFAULT_REVISION, safe="")
