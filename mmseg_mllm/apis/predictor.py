@@ -52,6 +52,10 @@ class PreparedImage:
     inputs: Tensor
     picture: Image.Image
 
+    def nothing(self) -> Segmentations:
+        """The answer to no question."""
+        return Segmentations([], size=self.size, picture=self.picture)
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Seen:
@@ -235,7 +239,7 @@ class RESPredictor:
         with self._lock:
             seen = self._use(name)
             if not expressions:
-                return Segmentations([], picture=seen.image.picture)
+                return seen.image.nothing()
             found = self.model.answers_on(seen.features, [_sample(expressions)])
         return _results(found, [seen.image], [expressions])[0]
 
@@ -269,7 +273,7 @@ class RESPredictor:
             self.check_expressions(texts)
         prepared = [x if isinstance(x, PreparedImage) else self.prepare(x) for x in images]
         if not any(expressions):
-            return [Segmentations([], picture=image.picture) for image in prepared]
+            return [image.nothing() for image in prepared]
         with self._lock, torch.no_grad():
             samples = [_sample(texts) for texts in expressions]
             found = self.model.answers(self._inputs(prepared), samples)

@@ -133,11 +133,14 @@ class Segmentations(list[Segmentation]):
 
     Args:
         results: One for each expression.
-        picture: See :class:`Segmentation`.
+        size, picture: See :class:`Segmentation`.
     """
 
-    def __init__(self, results: Iterable[Segmentation], *, picture: Image.Image) -> None:
+    def __init__(
+        self, results: Iterable[Segmentation], *, size: tuple[int, int], picture: Image.Image
+    ) -> None:
         super().__init__(results)
+        self.size = size
         self.picture = picture
 
     @classmethod
@@ -159,6 +162,7 @@ class Segmentations(list[Segmentation]):
                 )
                 for expression, score, rejected, probabilities in found
             ),
+            size=size,
             picture=picture,
         )
 
