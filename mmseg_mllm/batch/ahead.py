@@ -1,4 +1,4 @@
-"""Reading images while the model works."""
+"""Reading and writing in threads of their own while the model works."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -6,36 +6,29 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-from mmseg_mllm.errors import MMSegMLLMError
-
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
-def read_ahead(
-    items: Iterable[Item], read: Callable[[Item], Result], *, ahead: int
-) -> Iterator[tuple[Item, Result | MMSegMLLMError]]:
-    """Each item with what was read of it, or with the error that came instead, in order.
+def in_background(
+    items: Iterable[Item], work: Callable[[Item], Result], *, ahead: int
+) -> Iterator[tuple[Item, "Future[Result]"]]:
+    """Each item with the work on it, in order.
 
     Args:
-        items: What to read.
-        read: Runs in a thread of its own, one item at a time.
-        ahead: How many results may wait.
+        items: What to work on; asked for one after the other by the thread that asks for the results.
+        work: Runs in a thread of its own, on one item at a time.
+        ahead: How many items are taken before the first one is given.
     """
     items = iter(items)
     waiting: deque[tuple[Item, Future]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
+    with ThreadPoolExecutor(1, thread_name_prefix="background") as pool:
         try:
             while True:
-                waiting.extend(
-                    (item, pool.submit(read, item)) for item in islice(items, ahead - len(waiting))
-                )
+                more = islice(items, ahead - len(waiting))
+                waiting.extend((item, pool.submit(work, item)) for item in more)
                 if not waiting:
                     return
-                item, future = waiting.popleft()
-                error = future.exception()
-                if error is not None and not isinstance(error, MMSegMLLMError):
-                    raise error
-                yield item, error or future.result()
+                yield waiting.popleft()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

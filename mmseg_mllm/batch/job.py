@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_mllm.apis.predictor import RESPredictor
+from mmseg_mllm.batch.ahead import in_background
 from mmseg_mllm.batch.coco_file import write_coco
 from mmseg_mllm.batch.names import FileNames
 from mmseg_mllm.batch.processes import Processes
@@ -126,15 +127,14 @@ class SegmentJob:
         own = len(self.processes.share(self.images))
         records = RecordWriter(own_file(self.out, self.processes.rank))
         writer = ImageWriter(folder=self.out, saves=self.saves, names=names, records=records)
-        broken = []
         asked = ((image, self.expressions) for image in todo)
-        quiet = not self.processes.is_first
-        with ImageProgress(total=own, done=own - len(todo), quiet=quiet) as progress:
-            for index, found in segment_all(predictor, asked, batch_size=self.batch_size):
+        answers = zip(todo, segment_all(predictor, asked, batch_size=self.batch_size), strict=True)
+        broken = []
+        with ImageProgress(total=own, done=own - len(todo), quiet=not self.processes.is_first) as progress:
+            for (image, found), writing in in_background(answers, writer.write, ahead=self.batch_size):
+                writing.result()
                 if isinstance(found, MMSegMLLMError):
-                    broken.append((todo[index], str(found)))
-                else:
-                    writer.write(todo[index], found)
+                    broken.append((image, str(found)))
                 progress.advance(1)
         records.close()
         return broken

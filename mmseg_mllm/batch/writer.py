@@ -7,7 +7,7 @@ from typing import Any
 from mmseg_mllm.apis.segmentation import Segmentation, Segmentations
 from mmseg_mllm.batch.names import FileNames
 from mmseg_mllm.batch.records import RecordWriter
-from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.errors import ConfigError, MMSegMLLMError
 
 OVERLAYS, MASKS = "overlays", "masks"
 _DIGITS = 4
@@ -28,12 +28,15 @@ class ImageWriter:
     ) -> None:
         self.folder, self.saves, self.names, self.records = folder, saves, names, records
 
-    def write(self, image: str, found: Segmentations) -> None:
-        """Write what was found in an image.
+    def write(self, answer: tuple[str, Segmentations | MMSegMLLMError]) -> None:
+        """Write what was found in an image, nothing where it could not be read.
 
         Raises:
             ConfigError: the folder can't be written.
         """
+        image, found = answer
+        if isinstance(found, MMSegMLLMError):
+            return
         height, width = found.size
         record: dict[str, Any] = dict(image=image, width=width, height=height)
         try:

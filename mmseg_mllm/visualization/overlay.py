@@ -57,14 +57,16 @@ def draw_overlay(picture: Image.Image, layers: Sequence[Layer]) -> Image.Image:
     """
     size = overlay_size(*picture.size)
     drawn = np.array(picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC))
+    insides = [layer.mask.astype(np.uint8) for layer in layers]
+    for index, inside in enumerate(insides):
+        tinted = cv2.addWeighted(drawn, 1 - _FILL, np.full_like(drawn, color_of(index)), _FILL, 0)
+        cv2.copyTo(tinted, inside, drawn)
     line = max(2, round(max(size) / 300))
-    for index, layer in enumerate(layers):
-        color = np.array(color_of(index))
-        drawn[layer.mask] = ((1 - _FILL) * drawn[layer.mask] + _FILL * color).astype(np.uint8)
-        outlines, _ = cv2.findContours(layer.mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    for index, inside in enumerate(insides):
+        outlines, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
         # The white rim keeps the outline visible on a background of its own colour.
         cv2.drawContours(drawn, outlines, -1, (255, 255, 255), line + 2, cv2.LINE_AA)
-        cv2.drawContours(drawn, outlines, -1, color.tolist(), line, cv2.LINE_AA)
+        cv2.drawContours(drawn, outlines, -1, color_of(index), line, cv2.LINE_AA)
     return _with_legend(Image.fromarray(drawn), layers)
 
 
