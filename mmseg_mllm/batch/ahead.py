@@ -30,7 +30,8 @@ def in_background(
                     return
                 yield waiting.popleft()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for _, future in waiting:  # where nobody wants them any more
+                future.cancel()
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from helpers.memory import grows_by_less_than
 from helpers.tiny_model import IMAGE_SIZE, tiny_config
 from mmengine.config import Config
 from PIL import Image
@@ -159,6 +160,29 @@ def test_several_images_are_held_within_the_bound(predictor, image):
     tiny = RESPredictor(model=predictor.model, max_image_bytes=1)
     tiny.set_image(image, name="only")
     assert tiny.images == ("only",)
+
+
+def test_memory_does_not_grow_with_pixels_times_expressions(predictor):
+    """12 megapixels are 48 MB of probabilities and 12 MB of mask for each expression."""
+    predictor.set_image(np.zeros((3000, 4000, 3), np.uint8))
+    predictor.segment("dog")[0].mask.any()
+    with grows_by_less_than(200 * 2**20):
+        found = predictor.segment([f"dog {k}" for k in range(32)])
+        areas = [(f.area, f.mask.sum(), f.box) for f in found]
+    assert all(area == pixels for area, pixels, _ in areas)
+
+
+def test_several_images_at_once_are_what_they_are_alone(predictor, image):
+    images = [image, 255 - image, np.roll(image, 9, axis=0)]
+    asked = [TEXTS[:2], [], TEXTS[2:]]
+    together = predictor.segment_images(images, asked)
+    for one, texts, found in zip(images, asked, together, strict=True):
+        predictor.set_image(one)
+        for alone, other in zip(predictor.segment(texts), found, strict=True):
+            np.testing.assert_allclose(alone.map, other.map, atol=1e-5)
+            assert alone.score == pytest.approx(other.score, abs=1e-4)
+            assert (alone.expression, alone.exists) == (other.expression, other.exists)
+    assert [len(found) for found in predictor.segment_images(images[:1], [[]])] == [0]
 
 
 def test_threads_may_share_it(predictor, image):
