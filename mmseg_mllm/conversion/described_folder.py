@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from mmengine.config import ConfigDict
+from mmseg.registry import MODELS
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from mmseg_mllm.compat import quiet_upstream
@@ -13,8 +14,8 @@ from mmseg_mllm.conversion.tensor_check import check_tensors
 from mmseg_mllm.conversion.tensor_files import TensorFiles
 from mmseg_mllm.errors import CheckpointError
 from mmseg_mllm.models.json_object import read_json
-from mmseg_mllm.models.model_folder import use_model_folder
-from mmseg_mllm.models.model_settings import ModelSettings
+from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE, check_model_folder, use_model_folder
+from mmseg_mllm.models.model_settings import SETTINGS_FILE, ModelSettings
 
 TEXT_MODELS = ("qwen2", "qwen3", "llama", "phi3")
 MAX_LAYERS = 1000
@@ -36,6 +37,7 @@ def folder_config(
         CheckpointError: the folder is none, is not described, or what it says does not fit its weights.
     """
     folder = Path(folder)
+    check_model_folder(folder)
     settings = ModelSettings.read(folder)
     content = read_json(folder / CONFIG_FILE)
     arch = _arch(content, settings, folder)
@@ -64,7 +66,7 @@ def _arch(content: dict[str, Any], settings: ModelSettings, folder: Path) -> dic
 
     Weights of a model are made before they are read: a config of a larger one could fill the memory.
     """
-    path = folder / CONFIG_FILE
+    path, head = folder / CONFIG_FILE, folder / DECODE_HEAD_FILE
     if content.get("model_type") != settings.base:
         raise CheckpointError(
             f"{path}: is of model_type {content.get('model_type')!r:.60}, not {settings.base!r}"
@@ -84,10 +86,18 @@ def _arch(content: dict[str, Any], settings: ModelSettings, folder: Path) -> dic
     try:
         with quiet_upstream(), torch.device("meta"):
             config = AutoConfig.for_model(**arch)
-            model = AutoModelForImageTextToText.from_config(config)
+            base = AutoModelForImageTextToText.from_config(config)
+            widths = (config.vision_config.hidden_size, config.text_config.hidden_size)
+            decoder = MODELS.build(dict(settings.decode_head.config(), in_channels=widths))
     except Exception as error:  # transformers and torch raise all sorts
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{path}: has an entry that can't be used ({reason})") from error
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    check_tensors(TensorFiles.of_folder(folder), wanted=shapes, where=str(folder))
+        raise CheckpointError(
+            f"{folder}: {CONFIG_FILE} or {SETTINGS_FILE} has an entry that can't be used ({reason})"
+        ) from error
+    for model, files, where in (
+        (base, TensorFiles.of_folder(folder), folder),
+        (decoder, TensorFiles(files=[head]), head),
+    ):
+        shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        check_tensors(files, wanted=shapes, where=str(where))
     return arch

@@ -21,7 +21,7 @@ from mmseg_mllm.golden.head_taps import head_taps
 from mmseg_mllm.golden.official_folder import write_official_folder
 from mmseg_mllm.golden.official_loss import official_mask_losses
 from mmseg_mllm.golden.reference import read_arrays, read_json
-from mmseg_mllm.models import MLLMFeatures
+from mmseg_mllm.models import MLLMFeatures, MLLMSegmentor
 from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout, pack
 
 EVERY: Mapping[str, tuple[int, ...]] = dict(
@@ -70,8 +70,9 @@ class MLLMPart:
             source, target = Path(scratch, "official"), Path(scratch, "model")
             write_official_folder(self.manifest, source)
             convert_mllmseg(source, target)
-            self.segmentor = MODELS.build(folder_config(target)).eval()
-        return [*self._check_fill(), *self._check_inference(), *self._check_training()]
+            segmentor = MODELS.build(folder_config(target)).eval()
+        inference = self.check_inference(segmentor)
+        return [*self._check_fill(), *inference, *self._check_training()]
 
     def _check_fill(self) -> list[Check]:
         fingerprints = read_json(self.folder, "checkpoint_fingerprints.json").get(self.name, {})
@@ -90,7 +91,9 @@ class MLLMPart:
         ]
 
     @torch.inference_mode()
-    def _check_inference(self) -> list[Check]:
+    def check_inference(self, segmentor: MLLMSegmentor) -> list[Check]:
+        """Features, verdicts and masks of a segmentor with the set's weights."""
+        self.segmentor = segmentor
         backbone, head = self.segmentor.backbone, self.segmentor.decode_head
         images = pixel_values(self.prefix, side=backbone.image_size)
         ids = self.arrays["input_ids"][0].tolist()

@@ -43,8 +43,8 @@ def convert_once(name: str, commit: str, snapshot: Path) -> Path:
                 for left_by_a_killed_one in target.parent.glob(f".{target.name}-*"):
                     shutil.rmtree(left_by_a_killed_one, ignore_errors=True)
                 convert_mllmseg(snapshot, target)
-    except CheckpointError as error:
-        raise CheckpointError(f"{name}: {error}") from None
+    except (CheckpointError, ConfigError) as error:
+        raise type(error)(f"{name}: {error}") from None
     except OSError as error:
         raise ConfigError(
             f"{name}: {target.parent} can't be written to ({error.strerror}); set HF_HOME to a folder that "

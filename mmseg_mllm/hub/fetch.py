@@ -48,12 +48,11 @@ def fetch_model(name: str, *, revision: str | None) -> tuple[Path, str]:
     if not folder.is_dir():
         _check_kind(name, listing)
         _check_disk(name, listing)
-        with told(name, revision, doing="the download broke off; ask again, it goes on where it was"):
+        with told(name, revision, doing="the download broke off: ask again, files that are whole are kept"):
             folder = Path(snapshot_download(name, revision=commit, allow_patterns=listing.needed))
         if not listing.described:
             folder = convert_once(name, commit, folder)
-    with told(name, revision, doing="could not be kept"):
-        remember(name, revision, commit)
+    remember(name, revision, commit)
     return folder, commit
 
 
@@ -70,8 +69,9 @@ def _listing(name: str, revision: str | None) -> Listing:
         raise _UnreachableError(f"{constants.ENDPOINT} answers {error.response.status_code}") from None
     except OfflineModeIsEnabled:
         raise _UnreachableError("HF_HUB_OFFLINE is set") from None
-    except HubTransportError:
-        raise _UnreachableError(f"{constants.ENDPOINT} can't be reached") from None
+    except HubTransportError as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise _UnreachableError(f"{constants.ENDPOINT} can't be reached ({reason})") from None
     return Listing(commit=info.sha, sizes={file.rfilename: file.size or 0 for file in info.siblings})
 
 
@@ -115,13 +115,23 @@ def _check_kind(name: str, listing: Listing) -> None:
         config = read_json(Path(hf_hub_download(name, CONFIG_FILE, revision=listing.commit)))
         if config.get("model_type") != "internvl_chat":
             raise CheckpointError(f"{name}: {what}; it is of model_type {config.get('model_type')!r:.60}")
-        if listing.weights[0].startswith("model.safetensors"):
-            names = HfApi().get_safetensors_metadata(name, revision=listing.commit).weight_map
-            if not any(tensor.startswith(OFFICIAL_PREFIX) for tensor in names):
-                raise CheckpointError(
-                    f"{name}: a base without a mask decoder; it is for training (tools/model_converters/"
-                    "internvl2hf.py)"
-                )
+        tensors = _tensor_names(name, listing)
+        if tensors is not None and not any(tensor.startswith(OFFICIAL_PREFIX) for tensor in tensors):
+            raise CheckpointError(
+                f"{name}: a base without a mask decoder; it is for training (tools/model_converters/"
+                "internvl2hf.py)"
+            )
+
+
+def _tensor_names(name: str, listing: Listing) -> list[str] | None:
+    """Names of the tensors of a repository, without downloading them; None where that can't be done."""
+    first = listing.weights[0]
+    if first.endswith(".index.json"):
+        index = read_json(Path(hf_hub_download(name, first, revision=listing.commit)))
+        return list(index.get("weight_map") or {})
+    if first.endswith(".safetensors"):
+        return list(HfApi().parse_safetensors_file_metadata(name, first, revision=listing.commit).tensors)
+    return None
 
 
 def _check_disk(name: str, listing: Listing) -> None:

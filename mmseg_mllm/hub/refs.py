@@ -1,11 +1,11 @@
 """Which commit a name meant when the hub was last asked, for when it can't be."""
 
+import contextlib
 import re
 from pathlib import Path
 from urllib.parse import quote
 
-from huggingface_hub import constants, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub import constants, try_to_load_from_cache
 
 from mmseg_mllm.conversion.original_config import CONFIG_FILE
 from mmseg_mllm.hub.converted import models_folder
@@ -14,10 +14,11 @@ _COMMIT = re.compile("[0-9a-f]{40}")
 
 
 def remember(name: str, revision: str | None, commit: str) -> None:
-    """Note the commit of a revision."""
+    """Note the commit of a revision, where HF_HOME can be written to; a shared one often can't."""
     path = _path(name, revision)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(commit, encoding="ascii")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(commit, encoding="ascii")
 
 
 def remembered(name: str, revision: str | None) -> str | None:
@@ -35,11 +36,8 @@ def remembered(name: str, revision: str | None) -> str | None:
 
 def snapshot_folder(name: str, revision: str | None) -> Path | None:
     """Folder of a download in the cache of the hub's client, whole or in part; None for none."""
-    try:
-        path = hf_hub_download(name, CONFIG_FILE, revision=revision, local_files_only=True)
-    except EntryNotFoundError:
-        return None
-    return Path(path).parent
+    path = try_to_load_from_cache(name, CONFIG_FILE, revision=revision)
+    return Path(path).parent if isinstance(path, str) else None
 
 
 def _path(name: str, revision: str | None) -> Path:

@@ -24,15 +24,23 @@ def use_model_folder(model: ConfigDict, folder: str | Path) -> None:
     Raises:
         CheckpointError: the folder has no mask decoder.
     """
-    head = Path(folder) / DECODE_HEAD_FILE
-    if not head.is_file():
+    check_model_folder(folder)
+    model.backbone.update(pretrained=str(folder), lora=None, trainable=[], gradient_checkpointing=False)
+    model.backbone.pop("tokenizer", None)
+    model.decode_head.pretrained = str(Path(folder) / DECODE_HEAD_FILE)
+
+
+def check_model_folder(folder: str | Path) -> None:
+    """See that a folder is one of a model with its mask decoder.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    if not (Path(folder) / DECODE_HEAD_FILE).is_file():
         raise CheckpointError(
             f"{folder}: not a model folder (no {DECODE_HEAD_FILE}); make one from MLLMSeg's weights with "
             "tools/model_converters/mllmseg2mmseg.py"
         )
-    model.backbone.update(pretrained=str(folder), lora=None, trainable=[], gradient_checkpointing=False)
-    model.backbone.pop("tokenizer", None)
-    model.decode_head.pretrained = str(head)
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:

@@ -40,14 +40,14 @@ class Hub:
     Attributes:
         repos: By name.
         asked: 'METHOD path range' of every request.
-        cut: Sends this many bytes of the next large file and hangs up; answers 500 to what is asked after.
-        broken: Whether large files are answered by 500.
+        cut: Sends this many bytes of the next large file and hangs up, once.
+        broken: Where a large file is this, the answer is 500.
     """
 
     repos: dict[str, Repo] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     cut: int | None = None
-    broken: bool = False
+    broken: bytes | None = None
     url: str = ""
 
     def add(self, name: str, folder: Path) -> str:
@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
                 commit = repo and self._commit(repo, revision)
                 if repo is None:
                     self._send(404, error="RepoNotFound")
-                elif repo.gated:
+                elif repo.gated and "/resolve/" in path:  # what it holds is no secret
                     self._send(403, error="GatedRepo")
                 elif commit is None:
                     self._send(404, error="RevisionNotFound")
@@ -189,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
             c for r in self.hub.repos.values() for files in r.commits.values() for c in files.values()
         ]
         content = next(c for c in contents if len(c) > LARGE and _sha256(c) == sha)
-        if self.hub.broken:
+        if self.hub.broken == content:
             self._send(500)
             return
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
@@ -204,7 +204,6 @@ class _Handler(BaseHTTPRequestHandler):
             cut, self.hub.cut = self.hub.cut, None
         self._send(206 if found else 200, part, headers=headers, sent=cut)
         if cut is not None:
-            self.hub.broken = True
             self.close_connection = True
 
     def _send(
