@@ -15,6 +15,9 @@ COMMANDS = dict(
     segment="masks for sentences in images, folders and lists",
     info="what a model is: base, parameters, prompt, protocol, sizes",
     convert="weights of MLLMSeg's authors, InternVL or an own checkpoint to a model folder",
+    configs="the configs that come with the package: list them, copy one",
+    train="train a model",
+    test="test a model",
 )
 """Subcommands with what --help says of them."""
 
@@ -30,10 +33,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, says in COMMANDS.items():
         command = commands.add_parser(name, help=says, description=f"{says[0].upper()}{says[1:]}.")
         if name in arguments[:1]:
-            module = import_module(f"{__name__}.{name.replace('-', '_')}")
-            module.add_arguments(command)
-            command.set_defaults(run=module.run)
-    args = parser.parse_args(arguments)
+            _fill(command, name)
+    _run(parser.parse_args(arguments))
+
+
+def run_alone(name: str) -> None:
+    """Run a subcommand in a script of its own."""
+    says = COMMANDS[name]
+    parser = argparse.ArgumentParser(description=f"{says[0].upper()}{says[1:]}.")
+    _fill(parser, name)
+    _run(parser.parse_args())
+
+
+def _fill(parser: argparse.ArgumentParser, name: str) -> None:
+    module = import_module(f"{__name__}.{name.replace('-', '_')}")
+    module.add_arguments(parser)
+    parser.set_defaults(run=module.run)
+
+
+def _run(args: argparse.Namespace) -> None:
     from mmseg_mllm.engine.cli import run_tool
 
     run_tool(lambda: args.run(args))
