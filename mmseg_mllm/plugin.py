@@ -1,4 +1,4 @@
-"""Registers the package's parts and configs when MMEngine and MMSegmentation are imported, before or after."""
+"""Registers the package's parts and configs as MMEngine and MMSegmentation are imported, before or after it."""
 
 import sys
 from collections.abc import Callable

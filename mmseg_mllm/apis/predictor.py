@@ -17,7 +17,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 from torch import Tensor
 
-from mmseg_mllm.apis.segmentation import Segmentations
+from mmseg_mllm.apis.segmentation import PICTURE_SIDE, Segmentations
 from mmseg_mllm.apis.sources import ImageSource, load_image
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.conversion.described_folder import folder_config
@@ -35,7 +35,6 @@ from mmseg_mllm.models.checkpoints import mapped, readable
 from mmseg_mllm.models.features import SeenImages
 from mmseg_mllm.models.model_folder import use_model_folder
 from mmseg_mllm.prompts import expression_problem
-from mmseg_mllm.visualization.overlay import MAX_SIDE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,7 +251,7 @@ class RESPredictor:
         height, width = pixels.shape[:2]
         data = self._pipeline(dict(img=pixels, expressions=[]))
         picture = Image.fromarray(pixels)
-        picture.thumbnail((MAX_SIDE, MAX_SIDE))
+        picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
         return PreparedImage(size=(height, width), inputs=data["inputs"], picture=picture)
 
     def segment_images(

@@ -15,10 +15,14 @@ from pycocotools import mask as coco_mask
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.answers import THRESHOLD, Answers, resized_maps
 from mmseg_mllm.outlines import mask_polygons
-from mmseg_mllm.visualization.overlay import Layer, draw_overlay, overlay_size
 
 if TYPE_CHECKING:
     import supervision
+
+    from mmseg_mllm.visualization.overlay import Layer
+
+PICTURE_SIDE = 1600
+"""Pixels of the longer side of an image that is kept to draw on; a larger one is reduced."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,7 +111,7 @@ class Segmentation:
 
         No mask is drawn of what is not there.
         """
-        return draw_overlay(self.picture, [self._layer()])
+        return _overlay([self], self.picture)
 
     @property
     def found(self) -> bool:
@@ -122,8 +126,10 @@ class Segmentation:
     def _resized(self, size: tuple[int, int]) -> np.ndarray:
         return resized_maps(torch.from_numpy(self.map)[None], size)[0].numpy()
 
-    def _layer(self) -> Layer:
-        mask = self._resized(overlay_size(*self.picture.size)[::-1]) >= THRESHOLD
+    def _layer(self, size: tuple[int, int]) -> "Layer":
+        from mmseg_mllm.visualization.overlay import Layer
+
+        mask = self._resized(size) >= THRESHOLD
         note = "not there" if not self.exists else "" if mask.any() else "no pixels"
         return Layer(text=self.expression, note=note, mask=mask & self.exists)
 
@@ -168,7 +174,7 @@ class Segmentations(list[Segmentation]):
 
     def plot(self) -> Image.Image:
         """:meth:`Segmentation.plot` for all of them, in a colour each."""
-        return draw_overlay(self.picture, [result._layer() for result in self])
+        return _overlay(self, self.picture)
 
     def to_supervision(self) -> "supervision.Detections":
         """What was found, for the package supervision.
@@ -195,6 +201,14 @@ class Segmentations(list[Segmentation]):
             class_id=np.array([k for k, _ in found]),
             data=dict(class_name=np.array([result.expression for _, result in found])),
         )
+
+
+def _overlay(results: Sequence[Segmentation], picture: Image.Image) -> Image.Image:
+    # Imported where something is drawn: it takes half a second.
+    from mmseg_mllm.visualization.overlay import draw_overlay, overlay_size
+
+    width, height = overlay_size(*picture.size)
+    return draw_overlay(picture, [result._layer((height, width)) for result in results])
 
 
 def _probability(score: float) -> float:

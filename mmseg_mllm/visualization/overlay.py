@@ -20,8 +20,8 @@ COLORS = (
     (0, 114, 178),
     (230, 159, 0),
 )
-MAX_SIDE, MIN_SIDE = 1600, 480
-"""Pixels of an overlay's longer side: larger images are reduced to it, smaller ones enlarged."""
+MIN_SIDE = 480
+"""Pixels of an overlay's longer side: smaller images are enlarged to it."""
 _FILL = 0.45
 """Part of a mask's colour that lies over the image."""
 
@@ -43,8 +43,7 @@ class Layer:
 
 def overlay_size(width: int, height: int) -> tuple[int, int]:
     """(width, height) at which an image is drawn."""
-    longer = max(width, height)
-    scale = min(1.0, MAX_SIDE / longer) if longer >= MIN_SIDE else MIN_SIDE / longer
+    scale = max(1.0, MIN_SIDE / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
