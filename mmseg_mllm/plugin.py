@@ -1,4 +1,4 @@
-"""Registers the package's parts and configs as MMEngine and MMSegmentation are imported, before or after it."""
+"""Registers the package's parts and configs with MMEngine and MMSegmentation, imported before or after it."""
 
 import sys
 from collections.abc import Callable

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from mmseg_mllm.visualization.overlay import Layer
 
+_DIGITS = 4
 PICTURE_SIDE = 1600
 """Pixels of the longer side of an image that is kept to draw on; a larger one is reduced."""
 
@@ -74,6 +75,17 @@ class Segmentation:
     def rle(self) -> dict[str, Any]:
         """The mask as COCO's compressed RLE, ``size`` [H, W] and ``counts`` as text."""
         return dict(size=list(self.size), counts=self._rle["counts"].decode())
+
+    def to_dict(self) -> dict[str, Any]:
+        """What can be written as JSON: expression, verdict, score of four digits, box, area and RLE."""
+        return dict(
+            expression=self.expression,
+            exists=self.exists,
+            score=round(self.score, _DIGITS),
+            box=list(self.box),
+            area=self.area,
+            rle=self.rle(),
+        )
 
     def polygons(self, *, tolerance: float = 1.0) -> list[list[float]]:
         """The mask's outlines, see :func:`mmseg_mllm.outlines.mask_polygons`."""

@@ -10,7 +10,6 @@ from mmseg_mllm.batch.records import RecordWriter
 from mmseg_mllm.errors import ConfigError, MMSegMLLMError
 
 OVERLAYS, MASKS = "overlays", "masks"
-_DIGITS = 4
 
 
 class ImageWriter:
@@ -49,14 +48,7 @@ class ImageWriter:
             raise ConfigError(f"{self.folder}: can't be written ({error.strerror or error})") from None
 
     def _result(self, image: str, number: int, result: Segmentation) -> dict[str, Any]:
-        record = dict(
-            expression=result.expression,
-            exists=result.exists,
-            score=round(result.score, _DIGITS),
-            box=list(result.box),
-            area=result.area,
-            rle=result.rle(),
-        )
+        record = result.to_dict()
         if "polygons" in self.saves:
             record["polygons"] = result.polygons()
         if "mask" in self.saves:
