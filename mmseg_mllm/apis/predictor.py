@@ -136,7 +136,8 @@ class RESPredictor:
 
         Args:
             folder: To make.
-            card: What is known of the model: ``base``, ``data``, ``figures``; see :class:`ModelCard`.
+            card: What is known of the model: ``base``, ``data``, ``figures`` and their ``protocol``; see
+                :class:`ModelCard`.
 
         Raises:
             ConfigError: the folder exists or can't be written, or the model has what a folder can't hold.
