@@ -140,10 +140,9 @@ class SegmentJob:
         return broken
 
     def _tell(self, broken: Sequence[tuple[str, str]]) -> None:
-        good = len(self.images) - len(broken)
-        print(
-            f"{good:,} of {len(self.images):,} images, {len(self.expressions)} expressions each: {self.out}"
-        )
+        good, asked = len(self.images) - len(broken), len(self.expressions)
+        each = f"{asked:,} expression{'s' if asked > 1 else ''} each"
+        print(f"{good:,} of {len(self.images):,} images, {each}: {self.out}")
         path = self.out / BROKEN_FILE
         path.unlink(missing_ok=True)
         if not broken:
