@@ -98,7 +98,7 @@ class SegmentJob:
         with quiet_upstream():
             predictor = RESPredictor.from_pretrained(
                 self.model,
-                device=self.device or self.processes.device(),
+                device=self.processes.device(self.device),
                 revision=self.revision,
                 image_size=self.image_size,
             )

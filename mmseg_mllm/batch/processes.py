@@ -8,6 +8,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
+from mmseg_mllm.errors import ConfigError
+
 Item = TypeVar("Item")
 _LONGEST = datetime.timedelta(days=30)
 """That a process waits for the slowest one."""
@@ -27,10 +29,21 @@ class Processes:
     def is_first(self) -> bool:
         return self.rank == 0
 
-    def device(self) -> str:
-        """The device of this process."""
+    def device(self, name: str | None = None) -> str:
+        """The device of this process: the one of that name, or a GPU of its own, or the CPU.
+
+        Raises:
+            ConfigError: there is no device of that name.
+        """
         count = torch.cuda.device_count()
-        return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % count}" if count else "cpu"
+        if name is None:
+            return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % count}" if count else "cpu"
+        try:
+            torch.empty(0, device=name)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"--device {name}: can't be used ({reason}); {count} GPUs are there") from None
+        return name
 
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
         """What of a list is this process's."""

@@ -134,7 +134,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
     path = Path(path)
     if not path.is_file():
         raise DataError(
-            f"{path}: the image is missing; check its path. Of a data set: check data_prefix in the config, and "
+            f"{path}: the image is missing; check its path; for a data set data_prefix in the config, and "
             "that all images were unpacked"
         )
     refuse_lfs_pointer(path, DataError)

@@ -164,6 +164,14 @@ def test_another_run_in_the_same_folder_is_refused(command, model, photos, tmp_p
     assert (out / "coco.json").is_file()
 
 
+def test_a_device_that_is_not_there_is_told(command, model, photos, tmp_path):
+    for name in ("gpu", "cuda:77"):
+        arguments = ["--model", model, "--out", tmp_path / "out", "--device", name]
+        code, _, error = command("segment", photos, "-q", "dog", *arguments)
+        assert code == 1
+        assert f"error: --device {name}: can't be used" in error
+
+
 def test_protocols_and_a_finer_input(command, model, photos, tmp_path):
     for name in ("joint", "paper", "generate"):
         out = tmp_path / name
