@@ -139,10 +139,19 @@ class SegmentJob:
         records.close()
         return broken
 
+    def _tell_results(self, image: str) -> None:
+        found = next(r for _, r in read_records(own_file(self.out, 0)) if r["image"] == image)
+        for result in found["results"]:
+            box = " ".join(f"{number:.0f}" for number in result["box"])
+            there = f"{result['area']:,} pixels, box {box}" if result["exists"] else "not there"
+            print(f"  {result['expression']}: {there}")
+
     def _tell(self, broken: Sequence[tuple[str, str]]) -> None:
         good, asked = len(self.images) - len(broken), len(self.expressions)
         each = f"{asked:,} expression{'s' if asked > 1 else ''} each"
         print(f"{good:,} of {len(self.images):,} images, {each}: {self.out}")
+        if len(self.images) == good == 1:
+            self._tell_results(self.images[0])
         path = self.out / BROKEN_FILE
         path.unlink(missing_ok=True)
         if not broken:

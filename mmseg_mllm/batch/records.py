@@ -64,7 +64,8 @@ class RecordWriter:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("ab")
+        # Without a buffer: what a full disk refuses must not be written later.
+        self._file = path.open("ab", buffering=0)
         _lock(self._file, path)
         end = _end_of_lines(path)
         if end < path.stat().st_size:
@@ -76,8 +77,8 @@ class RecordWriter:
 
     def write_line(self, line: bytes) -> None:
         """Append one of :func:`read_records`."""
-        self._file.write(line)
-        self._file.flush()
+        while line:
+            line = line[self._file.write(line) :]
 
     def close(self) -> None:
         """Nothing is written any more."""

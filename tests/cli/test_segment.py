@@ -147,7 +147,11 @@ def test_another_run_in_the_same_folder_is_refused(command, model, photos, tmp_p
     def run(*arguments):
         return command("segment", image, "--model", model, "--out", out, *arguments)
 
-    assert run("-q", "dog", "--save", "mask")[0] == 0
+    code, said, _ = run("-q", "dog", "--save", "mask")
+    assert code == 0
+    (result,) = lines(out)["photo0.png"]["results"]
+    there = f"{result['area']:,} pixels" if result["exists"] else "not there"
+    assert f"  dog: {there}" in said
     before = (out / "results.jsonl").read_bytes()
     for arguments, message in (
         (["-q", "cat", "--save", "mask"], r'expressions was \["dog"\], now \["cat"\]'),
