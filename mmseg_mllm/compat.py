@@ -1,6 +1,7 @@
 """Every workaround for a release of another package: one function each, why, and when it can go.
 
-That for mmcv-lite is in ``mmcv_lite.py``: it must be there before anything is imported.
+Those for mmcv-lite and for bases of configs are in ``mmcv_lite.py`` and ``packaged_configs.py``: they must be
+there before torch is imported.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Registers the package's parts when MMEngine and MMSegmentation are imported, before or after it."""
+"""Registers the package's parts and configs with MMEngine and MMSegmentation, imported before or after it."""
 
 import sys
 from collections.abc import Callable
@@ -6,6 +6,8 @@ from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
+
+from mmseg_mllm.packaged_configs import let_configs_inherit
 
 PARTS = {
     "DATASETS": ("datasets.refcoco", "datasets.grefcoco", "datasets.json_dataset", "pretraining.dataset"),
@@ -74,7 +76,12 @@ def _register_layers() -> None:
     import_module(f"{__package__}.ops")
 
 
+def _add_configs() -> None:
+    let_configs_inherit(sys.modules["mmengine.config.config"])
+
+
 _WATCHED: dict[str, Callable[[], None]] = {
+    "mmengine.config.config": _add_configs,
     "mmengine.model": _register_layers,
     "mmseg.registry": _add_locations,
 }

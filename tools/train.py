@@ -1,50 +1,6 @@
 """Train a model: python tools/train.py CONFIG [--work-dir DIR] [--resume [CKPT]]."""
 
-import argparse
-import os
-from pathlib import Path
-
-from mmseg_mllm.engine.cli import parse_tool_args, run_tool, tool_parser
-from mmseg_mllm.errors import CheckpointError
-
-
-def parse_args() -> argparse.Namespace:
-    parser = tool_parser("Train a model.")
-    parser.add_argument(
-        "--resume",
-        nargs="?",
-        const="auto",
-        help="go on from this checkpoint, or without a value from the last one in the work dir",
-    )
-    parser.add_argument("--amp", action="store_true", help="compute in bfloat16, train in float32")
-    args = parse_tool_args(parser)
-    if args.resume not in (None, "auto") and not Path(args.resume).is_file():
-        raise CheckpointError(f"{args.resume}: no such checkpoint to resume from")
-    return args
-
-
-def main() -> None:
-    args = parse_args()
-    # Torch is imported here, after the arguments were found right.
-    from mmseg_mllm.engine.config import fit_effective_batch, load_config, resume
-    from mmseg_mllm.engine.runner import build_runner
-    from mmseg_mllm.engine.semseg import check_data_roots, is_referring, use_amp
-
-    config = load_config(args.config, args.cfg_options)
-    config.launcher = args.launcher
-    config.work_dir = args.work_dir or config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
-    if not is_referring(config):
-        check_data_roots(config)
-    if args.amp and is_referring(config):
-        config.model.backbone.dtype = "bfloat16"
-    elif args.amp:
-        use_amp(config)
-    if args.resume is not None:
-        resume(config, None if args.resume == "auto" else args.resume)
-    processes = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", 1)))
-    fit_effective_batch(config, processes=1 if args.launcher == "none" else processes)
-    build_runner(config).train()
-
+from mmseg_mllm.cli import run_alone
 
 if __name__ == "__main__":
-    run_tool(main)
+    run_alone("train")

@@ -1,3 +1,9 @@
-from mmseg_mllm.apis.predictor import RESPredictor, Segmentation
+from mmseg_mllm.lazy import lazy_names
 
-__all__ = ["RESPredictor", "Segmentation"]
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    RESInferencer="inferencer",
+    RESPredictor="predictor",
+    Segmentation="segmentation",
+    Segmentations="segmentation",
+)

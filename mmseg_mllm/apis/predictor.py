@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
@@ -15,11 +14,14 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from PIL import Image
+from torch import Tensor
 
+from mmseg_mllm.apis.segmentation import PICTURE_SIDE, Segmentations
+from mmseg_mllm.apis.sources import ImageSource, load_image
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.conversion.described_folder import folder_config
 from mmseg_mllm.conversion.save import save_model
-from mmseg_mllm.datasets.images import read_rgb
 from mmseg_mllm.datasets.transforms import PackReferringInputs, ResizeToInput
 from mmseg_mllm.engine.config import load_config
 from mmseg_mllm.errors import ConfigError
@@ -27,6 +29,7 @@ from mmseg_mllm.hub.card import ModelCard
 from mmseg_mllm.hub.push import push_model
 from mmseg_mllm.hub.source import ModelSource, find_model
 from mmseg_mllm.models import MLLMSegmentor
+from mmseg_mllm.models.answers import Answers
 from mmseg_mllm.models.backbones.compute_dtype import compute_dtype
 from mmseg_mllm.models.checkpoints import mapped, readable
 from mmseg_mllm.models.features import SeenImages
@@ -35,30 +38,32 @@ from mmseg_mllm.prompts import expression_problem
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segmentation:
-    """What a model sees for one expression.
+class PreparedImage:
+    """What a model needs of an image.
 
     Attributes:
-        expression: As asked.
-        mask: (H, W) bool at the image's own size.
-        box: x1, y1, x2, y2 in pixels around the mask, maxima inclusive; zeros for an empty one.
-        score: log p([SEG]) - log p([REJ]), any float: above 0 the model holds that there is such a thing,
-            below 0 that there is not. It says nothing of how good the mask is, and tells something only of a
-            model that was trained with expressions without a target.
-        probability: (H, W) float32 in [0, 1]; None where it was not asked for.
+        size: (H, W) of the image, upright.
+        inputs: (3, S, S) uint8 RGB at the model's input size.
+        picture: The image, reduced where it is large, to draw on.
     """
 
-    expression: str
-    mask: np.ndarray
-    box: tuple[float, float, float, float]
-    score: float
-    probability: np.ndarray | None = None
+    size: tuple[int, int]
+    inputs: Tensor
+    picture: Image.Image
+
+    def nothing(self) -> Segmentations:
+        """The answer to no question."""
+        return Segmentations([], size=self.size, picture=self.picture)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Image:
-    size: tuple[int, int]
-    seen: SeenImages
+class _Seen:
+    image: PreparedImage
+    features: SeenImages
+
+    @property
+    def nbytes(self) -> int:
+        return self.features.nbytes
 
 
 class RESPredictor:
@@ -86,7 +91,7 @@ class RESPredictor:
         self.source = source
         self._max_image_bytes = max_image_bytes
         self._pipeline = Compose([ResizeToInput(size=model.backbone.image_size), PackReferringInputs()])
-        self._images: OrderedDict[str, _Image] = OrderedDict()
+        self._images: OrderedDict[str, _Seen] = OrderedDict()
         self._lock = threading.RLock()
 
     @classmethod
@@ -131,7 +136,8 @@ class RESPredictor:
 
         Args:
             folder: To make.
-            card: What is known of the model: ``base``, ``data``, ``figures``; see :class:`ModelCard`.
+            card: What is known of the model: ``base``, ``data``, ``figures`` and their ``protocol``; see
+                :class:`ModelCard`.
 
         Raises:
             ConfigError: the folder exists or can't be written, or the model has what a folder can't hold.
@@ -197,72 +203,100 @@ class RESPredictor:
         with self._lock:
             return tuple(self._images)
 
-    def set_image(self, image: str | Path | np.ndarray, *, name: str = "image", upright: bool = True) -> None:
+    def set_image(self, image: ImageSource, *, name: str = "image", upright: bool = True) -> None:
         """Look at an image; the next questions are about it.
 
         Args:
-            image: A file, or (H, W, 3) uint8 RGB.
+            image: A path, an http(s) URL, the bytes of a file, a file open for reading bytes, an image of
+                Pillow, or (H, W, 3) uint8 RGB.
             name: What it is called in :meth:`segment`; an image of the same name is replaced.
-            upright: Turn the image of a file as its EXIF orientation says; masks and boxes are those of the
-                turned image. False takes it as stored.
+            upright: Turn the image as its EXIF orientation says, wherever it has one (an array has none);
+                masks and boxes are those of the turned image. False takes it as stored.
 
         Raises:
-            DataError: the file is missing or broken.
-            ConfigError: the array is not an RGB image.
+            DataError: the image is missing, broken, too large, or can't be fetched.
+            ConfigError: it is nothing of the above, or an array of another kind.
         """
-        pixels = image if isinstance(image, np.ndarray) else read_rgb(image, upright=upright)
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
-            raise ConfigError(
-                f"an image must be (H, W, 3) uint8 RGB, this array is {pixels.shape} {pixels.dtype}"
-            )
-        data = self._pipeline(dict(img=pixels, expressions=[]))
+        prepared = self.prepare(image, upright=upright)
         with self._lock, torch.no_grad():
-            batch = dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]])
-            inputs = self.model.data_preprocessor(batch, training=False)["inputs"]
+            features = self.model.look(self._inputs([prepared]))
             self._images.pop(name, None)
-            self._images[name] = _Image(size=pixels.shape[:2], seen=self.model.look(inputs))
+            self._images[name] = _Seen(image=prepared, features=features)
             self._forget()
 
-    def segment(
-        self, expressions: str | Sequence[str], *, name: str | None = None, probabilities: bool = False
-    ) -> list[Segmentation]:
+    def segment(self, expressions: str | Sequence[str], *, name: str | None = None) -> Segmentations:
         """One mask per expression.
 
         Args:
             expressions: One or several.
             name: Of the image; that of the last call by default.
-            probabilities: Also give the probability map.
 
         Raises:
             ConfigError: no such image is held, or an expression has no words or holds a special token.
         """
         expressions = [expressions] if isinstance(expressions, str) else list(expressions)
+        self.check_expressions(expressions)
+        with self._lock:
+            seen = self._use(name)
+            if not expressions:
+                return seen.image.nothing()
+            found = self.model.answers_on(seen.features, [_sample(expressions)])
+        return _results(found, [seen.image], [expressions])[0]
+
+    def prepare(self, image: ImageSource, *, upright: bool = True) -> PreparedImage:
+        """Read and resize an image, with the arguments and errors of :meth:`set_image`.
+
+        Other threads may be in other calls meanwhile.
+        """
+        pixels = load_image(image, upright=upright)
+        height, width = pixels.shape[:2]
+        data = self._pipeline(dict(img=pixels, expressions=[]))
+        picture = Image.fromarray(pixels)
+        picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+        return PreparedImage(size=(height, width), inputs=data["inputs"], picture=picture)
+
+    def segment_images(
+        self,
+        images: Sequence[ImageSource | PreparedImage],
+        expressions: Sequence[Sequence[str]],
+    ) -> list[Segmentations]:
+        """Ask about several images at once, in the model's own protocol; nothing is kept.
+
+        Args:
+            images: As for :meth:`set_image`, or from :meth:`prepare`.
+            expressions: Those of each image.
+
+        Raises:
+            DataError, ConfigError: as for :meth:`set_image` and :meth:`segment`.
+        """
+        for texts in expressions:
+            self.check_expressions(texts)
+        prepared = [x if isinstance(x, PreparedImage) else self.prepare(x) for x in images]
+        if not any(expressions):
+            return [image.nothing() for image in prepared]
+        with self._lock, torch.no_grad():
+            samples = [_sample(texts) for texts in expressions]
+            found = self.model.answers(self._inputs(prepared), samples)
+        return _results(found, prepared, expressions)
+
+    def check_expressions(self, expressions: Sequence[str]) -> None:
+        """See that the model can be asked these.
+
+        Raises:
+            ConfigError: one has no words or holds a special token.
+        """
         tokens = self.model.backbone.tokenizer.control_tokens
         for expression in expressions:
             problem = expression_problem(expression, control_tokens=tokens)
             if problem:
                 raise ConfigError(f"this expression {problem}: {expression!r}")
-        with self._lock:
-            image = self._use(name)
-            return self._ask(image, expressions, probabilities) if expressions else []
 
-    def _ask(self, image: _Image, expressions: list[str], probabilities: bool) -> list[Segmentation]:
-        sample = SegDataSample(metainfo=dict(expressions=expressions, ori_shape=image.size))
-        pred = self.model.answer(image.seen, [sample])[0].pred_instances
-        maps = pred.probabilities.cpu().numpy() if probabilities else [None] * len(expressions)
-        return [
-            Segmentation(expression=expression, mask=mask, box=tuple(box), score=score, probability=found)
-            for expression, mask, box, score, found in zip(
-                expressions,
-                pred.masks.cpu().numpy(),
-                pred.bboxes.tolist(),
-                pred.scores.tolist(),
-                maps,
-                strict=True,
-            )
-        ]
+    def _inputs(self, images: Sequence[PreparedImage]) -> Tensor:
+        """(B, 3, S, S) float, normalised, on the model's device."""
+        batch = dict(inputs=[image.inputs for image in images], data_samples=None)
+        return self.model.data_preprocessor(batch, training=False)["inputs"]
 
-    def _use(self, name: str | None) -> _Image:
+    def _use(self, name: str | None) -> _Seen:
         if not self._images:
             raise ConfigError("no image to segment in: call set_image first")
         name = next(reversed(self._images)) if name is None else name
@@ -280,4 +314,17 @@ class RESPredictor:
             self._images.popitem(last=False)
 
     def _held_bytes(self) -> int:
-        return sum(image.seen.nbytes for image in self._images.values())
+        return sum(seen.nbytes for seen in self._images.values())
+
+
+def _sample(expressions: Sequence[str]) -> SegDataSample:
+    return SegDataSample(metainfo=dict(expressions=list(expressions)))
+
+
+def _results(
+    found: Sequence[Answers], images: Sequence[PreparedImage], expressions: Sequence[Sequence[str]]
+) -> list[Segmentations]:
+    return [
+        Segmentations.of(answers, expressions=texts, size=image.size, picture=image.picture)
+        for answers, image, texts in zip(found, images, expressions, strict=True)
+    ]

@@ -66,6 +66,14 @@ def convert_mllmseg(source: Path, target: Path) -> Conversion:
     return _convert(source, target, config, files)
 
 
+def convert_folder(source: Path, target: Path) -> Conversion:
+    """A folder as downloaded from the hub to whichever of the two it can become.
+
+    See :func:`convert_internvl` for arguments and errors.
+    """
+    return _convert(source, target, read_original_config(source), TensorFiles.of_folder(source))
+
+
 def mask_decoder(official: dict[str, tuple[int, ...]], *, config: PretrainedConfig, where: str) -> DSFFHead:
     """The mask decoder that the authors' tensors are of, without weights.
 

@@ -4,7 +4,9 @@ import contextlib
 import importlib
 import warnings
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -53,15 +55,20 @@ def read_rgb(path: str | Path, *, upright: bool = False) -> np.ndarray:
             whose range is unknown (32 bits, float).
     """
     with _opened(path) as image:
-        image.load()
-        turn = TURNS.get(_orientation(image)) if upright else None
-        pixels = _rgb(image if turn is None else image.transpose(turn), kind=image.format, path=Path(path))
-        if pixels is None:
-            raise DataError(
-                f"{path}: the image holds numbers of mode {image.mode!r} (32 bits, float or LAB), of which "
-                "black and white are not known; convert it to RGB or grey of 8 or 16 bits"
-            )
-        return pixels
+        return _pixels(image, name=str(path), upright=upright)
+
+
+def decode_rgb(content: bytes, *, name: str, upright: bool = False) -> np.ndarray:
+    """:func:`read_rgb` for the content of a file; ``name`` begins the messages."""
+    with _decoded(BytesIO(content), name=name, size=len(content)) as image:
+        return _pixels(image, name=name, upright=upright)
+
+
+def rgb_of(image: Image.Image, *, name: str, upright: bool = False) -> np.ndarray:
+    """:func:`read_rgb` for an image of Pillow, which keeps its own state; ``name`` begins the messages."""
+    with _told(name):
+        check_limit(f"{name}: the image has", image.height * image.width, MAX_PIXELS, unit="pixels")
+        return _pixels(image, name=name, upright=upright)
 
 
 def image_size(path: str | Path, *, upright: bool = False) -> tuple[int, int]:
@@ -87,13 +94,27 @@ def is_turned(path: str | Path) -> bool:
         return _orientation(image) in TURNS
 
 
-def _rgb(image: Image.Image, *, kind: str | None, path: Path) -> np.ndarray | None:
+def _pixels(image: Image.Image, *, name: str, upright: bool) -> np.ndarray:
+    image.load()
+    turn = TURNS.get(_orientation(image)) if upright else None
+    pixels = _rgb(image if turn is None else image.transpose(turn), kind=image.format, name=name)
+    if pixels is None:
+        raise DataError(
+            f"{name}: the image holds numbers of mode {image.mode!r} (32 bits, float or LAB), of which "
+            "black and white are not known; convert it to RGB or grey of 8 or 16 bits"
+        )
+    if not pixels.size:
+        raise DataError(f"{name}: the image has no pixels")
+    return pixels
+
+
+def _rgb(image: Image.Image, *, kind: str | None, name: str) -> np.ndarray | None:
     """Pixels of a loaded image of a format; None for modes without a known range."""
     # Pillow has 16 bits of PPM, and older ones those of PNG, in the mode of 32 bits.
     if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PPM", "PNG")):
         tags = getattr(image, "tag_v2", {})
         bits, values = tags.get(TIFF_BITS, (16,))[0], np.asarray(image)
-        _warn_of_unused_bits(values, bits=bits, path=path)
+        _warn_of_unused_bits(values, bits=bits, name=name)
         # By the upper byte, as Pillow reduces colours of 16 bits.
         grey = (values >> (bits - 8)).astype(np.uint8)
         if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:
@@ -101,18 +122,20 @@ def _rgb(image: Image.Image, *, kind: str | None, path: Path) -> np.ndarray | No
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("I", "F", "LAB"):
         return None
-    # A transparent colour would be converted along, with a warning.
-    image.info.pop("transparency", None)
+    if "transparency" in image.info:  # would be converted along, with a warning
+        image = image.copy()
+        del image.info["transparency"]
     # Converting copies, even from RGB.
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _warn_of_unused_bits(values: np.ndarray, *, bits: int, path: Path) -> None:
+def _warn_of_unused_bits(values: np.ndarray, *, bits: int, name: str) -> None:
+    folder = Path(name).parent
     used = int(values.max()).bit_length()
-    if bits == 16 and 0 < used <= SENSOR_BITS and path.parent not in _folders_of_dark_images:
-        _folders_of_dark_images.add(path.parent)
+    if bits == 16 and 0 < used <= SENSOR_BITS and folder not in _folders_of_dark_images:
+        _folders_of_dark_images.add(folder)
         warnings.warn(
-            f"{path}: the image has 16 bits, and its brightest value is {values.max()} of 65535, so that it "
+            f"{name}: the image has 16 bits, and its brightest value is {values.max()} of 65535, so that it "
             f"is dark or black here. If its values are of {used} bits, multiply them by {2 ** (16 - used)} "
             "and store it anew. Said once for all images in this folder",
             stacklevel=2,
@@ -135,36 +158,52 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
     path = Path(path)
     if not path.is_file():
         raise DataError(
-            f"{path}: the image is missing; check data_prefix in the config and that all images were unpacked"
+            f"{path}: the image is missing; check its path; for a data set data_prefix in the config, and "
+            "that all images were unpacked"
         )
     refuse_lfs_pointer(path, DataError)
+    name = str(path)
+    with (
+        _told(name),
+        path.open("rb") as file,
+        _decoded(file, name=name, size=path.stat().st_size) as image,
+    ):
+        yield image
+
+
+@contextlib.contextmanager
+def _decoded(file: BinaryIO, *, name: str, size: int) -> Iterator[Image.Image]:
+    with _told(name):
+        check_limit(f"{name}: the image has", size, MAX_IMAGE_BYTES, unit="bytes")
+        is_heif = file.read(8)[4:] == b"ftyp"  # the container that HEIC and AVIF share
+        file.seek(0)
+        try:
+            with no_pillow_bound(), Image.open(file, formats=_formats(is_heif=is_heif)) as image:
+                check_limit(f"{name}: the image has", image.height * image.width, MAX_PIXELS, unit="pixels")
+                yield image
+        except UnidentifiedImageError:
+            kind = "an HEIF or AVIF image" if is_heif else "no image, or of a kind"
+            raise DataError(
+                f"{name}: {kind} that can't be read here. Convert it to JPEG or PNG if other programs show "
+                "it; else the file is broken, copy it again"
+            ) from None
+
+
+@contextlib.contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Make whatever Pillow's decoders raise on broken files a message."""
     try:
-        check_limit(f"{path}: the image has", path.stat().st_size, MAX_IMAGE_BYTES, unit="bytes")
-        with no_pillow_bound(), Image.open(path, formats=_formats(path)) as image:
-            check_limit(f"{path}: the image has", image.height * image.width, MAX_PIXELS, unit="pixels")
-            yield image
+        yield
     except DataError:
         raise
-    except UnidentifiedImageError:
-        kind = "an HEIF or AVIF image" if _is_heif(path) else "no image, or of a kind"
-        raise DataError(
-            f"{path}: {kind} that can't be read here. Convert it to JPEG or PNG if other programs show it; "
-            "else the file is broken, copy it again"
-        ) from None
-    except Exception as error:  # Pillow's decoders raise all sorts of errors on broken files
-        raise DataError(f"{path}: the image can't be decoded ({error}); copy or download it again") from None
+    except Exception as error:
+        raise DataError(f"{name}: the image can't be decoded ({error}); copy or download it again") from None
 
 
-def _formats(path: Path) -> list[str]:
+def _formats(*, is_heif: bool) -> list[str]:
     """Those of ``FORMATS`` that Pillow has."""
-    if "HEIF" not in Image.OPEN and _is_heif(path):
+    if "HEIF" not in Image.OPEN and is_heif:
         with contextlib.suppress(ImportError):
             importlib.import_module("pillow_heif").register_heif_opener()
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
-
-
-def _is_heif(path: Path) -> bool:
-    """Whether a file is one of the container that HEIC and AVIF share."""
-    with path.open("rb") as file:
-        return file.read(8)[4:] == b"ftyp"

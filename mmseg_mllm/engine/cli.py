@@ -11,6 +11,7 @@ from typing import NoReturn
 from mmengine.config import DictAction
 
 from mmseg_mllm.errors import CheckpointError, ConfigError, MMSegMLLMError
+from mmseg_mllm.packaged_configs import PREFIX, config_path
 
 COMMAND = "MMSEG_MLLM_COMMAND"
 """Variable with the command line that started several processes."""
@@ -34,25 +35,25 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def tool_parser(description: str) -> argparse.ArgumentParser:
-    """Parser with the flags of MMSegmentation's tools that run a model."""
-    parser = config_parser(description)
+def add_run_flags(parser: argparse.ArgumentParser) -> None:
+    """The config and the flags of MMSegmentation's tools that run a model."""
+    parser.add_argument("config", help=f"config file, or {PREFIX}NAME for one of the package")
+    add_cfg_options(parser)
     parser.add_argument("--work-dir", help="where logs and checkpoints go; work_dirs/CONFIG by default")
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
-    return parser
 
 
-def parse_tool_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parse, check the config's path, and leave the local rank where mmengine looks for it.
+def check_run_flags(args: argparse.Namespace) -> None:
+    """Find the config, and leave the local rank where mmengine looks for it.
 
     Raises:
         ConfigError: there is no such config.
     """
-    args = parser.parse_args()
+    if args.config.startswith(PREFIX):
+        args.config = str(config_path(args.config))
     check_config_path(args.config)
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    return args
 
 
 def check_config_path(path: str | Path) -> None:
@@ -62,7 +63,9 @@ def check_config_path(path: str | Path) -> None:
         ConfigError: it is not.
     """
     if not Path(path).is_file():
-        raise ConfigError(f"{path}: no such config file; the configs are in configs/mllmseg/, configs/dsff/")
+        raise ConfigError(
+            f"{path}: no such config file; `mmseg-mllm configs` lists those that come with the package"
+        )
 
 
 def check_checkpoint_path(path: str | Path) -> None:
@@ -100,7 +103,9 @@ def made_by() -> str:
 
     What starts several processes (``tools/dist_test.sh``) leaves its own command in their environment.
     """
-    return os.environ.get(COMMAND) or shlex.join(["python", *sys.argv])
+    program, *arguments = sys.argv
+    start = ["mmseg-mllm"] if Path(program).name in ("mmseg-mllm", "__main__.py") else ["python", program]
+    return os.environ.get(COMMAND) or shlex.join([*start, *arguments])
 
 
 def run_tool(main: Callable[[], None]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from huggingface_hub import EvalResult, ModelCardData
 
 from mmseg_mllm.models import MLLMSegmentor
+from mmseg_mllm.models.segmentors.protocols import protocol_of
 
 TASK = "image-segmentation"
 
@@ -17,13 +18,14 @@ class ModelCard:
     Attributes:
         base: Hub name of the MLLM that it was trained from, such as 'OpenGVLab/InternVL2_5-1B'.
         data: Names of the data sets that it was trained on.
-        figures: Per data set and split ('RefCOCO val') the measures by name ('cIoU'), made with the model's
-            protocol.
+        figures: Per data set and split ('RefCOCO val') the measures by name ('cIoU').
+        protocol: That the figures were made by; the model's own by default.
     """
 
     base: str | None = None
     data: Sequence[str] = ()
     figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    protocol: str | None = None
 
     def text(self, model: MLLMSegmentor, *, name: str) -> str:
         """README.md of a repository with this model.
@@ -38,7 +40,7 @@ class ModelCard:
             library_name="mmseg_mllm",
             pipeline_tag=TASK,
             tags=["referring-segmentation", "mmsegmentation"],
-            model_name=name,
+            model_name=name if self.figures else None,
             eval_results=self._results() or None,
         )
         rows = "\n".join(f"| {what} | {value} |" for what, value in self._facts(model).items())
@@ -74,7 +76,8 @@ class ModelCard:
             for data, measures in self.figures.items()
             for measure, value in measures.items()
         ]
-        head = f"\nFigures, by protocol {model.protocol.says}:\n\n| Data | Measure | Value |\n|---|---|---|\n"
+        protocol = protocol_of(self.protocol) if self.protocol else model.protocol
+        head = f"\nFigures, by protocol {protocol.says}:\n\n| Data | Measure | Value |\n|---|---|---|\n"
         return head + "\n".join(lines) + "\n"
 
     def _results(self) -> list[EvalResult]:

@@ -48,7 +48,7 @@ def told(name: str, revision: str | None, *, doing: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         status = error.response.status_code
         advice = "log in with `hf auth login`" if status in (401, 403) else doing
-        raise CheckpointError(f"{name}: {host} answers {status}; {advice}") from error
+        raise CheckpointError(f"{name}: {host} answers {status}; {advice}") from None
     except Exception as error:  # the client's transports raise all sorts
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ConfigError(

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from helpers.memory import grows_by_less_than
 from helpers.tiny_model import IMAGE_SIZE, tiny_config
 from mmengine.config import Config
 from PIL import Image
@@ -56,10 +57,10 @@ def test_photos_are_seen_upright(predictor, image, tmp_path):
     exif[0x0112] = 6
     Image.fromarray(image).save(tmp_path / "image.png", exif=exif)
     predictor.set_image(tmp_path / "image.png")
-    found = predictor.segment("left dog", probabilities=True)[0]
+    found = predictor.segment("left dog")[0]
     assert found.mask.shape == (50, 20)
     predictor.set_image(np.ascontiguousarray(np.rot90(image, -1)))
-    wanted = predictor.segment("left dog", probabilities=True)[0]
+    wanted = predictor.segment("left dog")[0]
     np.testing.assert_allclose(found.probability, wanted.probability, atol=1e-6)
     predictor.set_image(tmp_path / "image.png", upright=False)
     assert predictor.segment("left dog")[0].mask.shape == (20, 50)
@@ -103,8 +104,8 @@ TEXTS = ["left dog", "The Cat.", "a small red circle", "zebra", "man in a hat"]
 
 def test_asking_later_in_parts_or_all_at_once_is_the_same(predictor, image):
     predictor.set_image(image)
-    together = predictor.segment(TEXTS, probabilities=True)
-    later = [predictor.segment(text, probabilities=True)[0] for text in reversed(TEXTS)][::-1]
+    together = predictor.segment(TEXTS)
+    later = [predictor.segment(text)[0] for text in reversed(TEXTS)][::-1]
     predictor.model.max_expressions = 2
     for one, other, third in zip(together, later, predictor.segment(TEXTS), strict=True):
         np.testing.assert_allclose(one.probability, other.probability, atol=1e-5)
@@ -126,7 +127,7 @@ def test_it_is_what_the_model_predicts(predictor, image):
     )
     sample = predictor.model.test_step(dict(inputs=[data["inputs"]], data_samples=[data["data_samples"]]))[0]
     predictor.set_image(image)
-    found = predictor.segment(TEXTS, probabilities=True)
+    found = predictor.segment(TEXTS)
     wanted = sample.pred_instances
     np.testing.assert_allclose(
         np.stack([f.probability for f in found]), wanted.probabilities.numpy(), atol=1e-5
@@ -147,7 +148,7 @@ def test_several_images_are_held_within_the_bound(predictor, image):
         assert np.array_equal(one.mask, other.mask)
     assert predictor.images == ("b", "a")
 
-    size = next(iter(predictor._images.values())).seen.nbytes
+    size = next(iter(predictor._images.values())).nbytes
     small = RESPredictor(model=predictor.model, max_image_bytes=2 * size)
     for name in ("a", "b"):
         small.set_image(image, name=name)
@@ -159,6 +160,29 @@ def test_several_images_are_held_within_the_bound(predictor, image):
     tiny = RESPredictor(model=predictor.model, max_image_bytes=1)
     tiny.set_image(image, name="only")
     assert tiny.images == ("only",)
+
+
+def test_memory_does_not_grow_with_pixels_times_expressions(predictor):
+    """12 megapixels are 48 MB of probabilities and 12 MB of mask for each expression."""
+    predictor.set_image(np.zeros((3000, 4000, 3), np.uint8))
+    predictor.segment("dog")[0].mask.any()
+    with grows_by_less_than(200 * 2**20):
+        found = predictor.segment([f"dog {k}" for k in range(32)])
+        areas = [(f.area, f.mask.sum(), f.box) for f in found]
+    assert all(area == pixels for area, pixels, _ in areas)
+
+
+def test_several_images_at_once_are_what_they_are_alone(predictor, image):
+    images = [image, 255 - image, np.roll(image, 9, axis=0)]
+    asked = [TEXTS[:2], [], TEXTS[2:]]
+    together = predictor.segment_images(images, asked)
+    for one, texts, found in zip(images, asked, together, strict=True):
+        predictor.set_image(one)
+        for alone, other in zip(predictor.segment(texts), found, strict=True):
+            np.testing.assert_allclose(alone.map, other.map, atol=1e-5)
+            assert alone.score == pytest.approx(other.score, abs=1e-4)
+            assert (alone.expression, alone.exists) == (other.expression, other.exists)
+    assert [len(found) for found in predictor.segment_images(images[:1], [[]])] == [0]
 
 
 def test_threads_may_share_it(predictor, image):
@@ -197,7 +221,7 @@ def test_adapters_of_a_checkpoint_are_merged(image, tmp_path, zip_file):
         RESPredictor.from_config(Config(dict(model=config)), str(path), device="cpu"),
     ):
         predictor.set_image(image)
-        found.append(predictor.segment(TEXTS, probabilities=True))
+        found.append(predictor.segment(TEXTS))
     assert not any("lora" in name for name in predictor.model.state_dict())
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one.probability, other.probability, atol=1e-5)

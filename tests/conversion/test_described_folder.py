@@ -207,4 +207,11 @@ def test_models_that_no_folder_can_hold(trained, tmp_path):
     config.model.decode_head.norm_cfg = dict(type="IN")
     with pytest.raises(MMSegMLLMError, match="a model folder knows BN and GN"):
         RESPredictor(model=MODELS.build(config.model)).save_pretrained(tmp_path / "saved")
+    config.model.decode_head.norm_cfg = dict(type="GN", num_groups=4)
+    config.model.detail_backbone = dict(
+        type="ResNet", depth=18, base_channels=8, stem_channels=8, num_stages=1, out_indices=(0,)
+    )
+    config.model.detail_backbone.update(strides=(1,), dilations=(1,))
+    with pytest.raises(ConfigError, match="detail_backbone: a model folder holds the base"):
+        RESPredictor(model=MODELS.build(config.model)).save_pretrained(tmp_path / "saved")
     assert not (tmp_path / "saved").exists()

@@ -65,7 +65,7 @@ def hub(home, original, monkeypatch):
 
 def answers(predictor):
     predictor.set_image(np.random.default_rng(0).integers(0, 255, (20, 50, 3), dtype=np.uint8))
-    return np.stack([found.probability for found in predictor.segment(TEXTS, probabilities=True)])
+    return np.stack([found.probability for found in predictor.segment(TEXTS)])
 
 
 def load(name, **kwargs):
@@ -298,6 +298,7 @@ def test_pushed_and_loaded_again(hub, by_hand):
         base="OpenGVLab/InternVL2_5-1B",
         data=["refcoco"],
         figures={"RefCOCO val": {"cIoU": 74.9}},
+        protocol="paper",
     )
     repo = hub.repos["me/pushed"]
     assert url.endswith(repo.head)
@@ -305,6 +306,7 @@ def test_pushed_and_loaded_again(hub, by_hand):
     for line in ("library_name: mmseg_mllm", "base_model: OpenGVLab/InternVL2_5-1B", "value: 74.9"):
         assert line in card
     assert "| Asked by protocol | independent, forced |" in card
+    assert "Figures, by protocol paper (joint, forced):" in card
     again = load("me/pushed")
     np.testing.assert_array_equal(answers(again), answers(predictor))
     assert {p: t.dtype for p, t in again.model.state_dict().items()} == {

@@ -5,16 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
-from mmengine.structures import InstanceData
 from mmseg.models.segmentors.base import BaseSegmentor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmseg_mllm.boxes import mask_boxes
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.errors import DataError
+from mmseg_mllm.models.answers import Answers
 from mmseg_mllm.models.backbones.detail_backbone import DetailBackbone
 from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout, pack
 from mmseg_mllm.models.checkpoints import check_state_dict
@@ -119,9 +117,14 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
         holds that there is no target: score below 0, in protocol 'paper' [REJ] likelier than all other
         tokens, in 'generate' no [SEG] written (the mask is then empty).
         """
+        return _with_answers(data_samples, self.answers(inputs, data_samples))
+
+    @torch.no_grad()
+    def answers(self, inputs: Tensor, data_samples: Sequence[SegDataSample]) -> list[Answers]:
+        """What :meth:`predict` gives, before it has the images' size; samples need ``expressions`` alone."""
         count = sum(len(sample.expressions) for sample in data_samples)
         if self.protocol.name == "independent" and count > self.max_expressions:
-            return self.answer(self.look(inputs), data_samples)
+            return self.answers_on(self.look(inputs), data_samples)
         features = self.extract_feat(inputs, data_samples)
         return self._answered(features, self._mask_logits(features), data_samples, protocol=self.protocol)
 
@@ -141,7 +144,6 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
         with backbone.autocast():
             return SeenImages(prefix=prefix, encoded=self.decode_head.encode(prefix.detail, prefix.semantic))
 
-    @torch.no_grad()
     def answer(self, seen: SeenImages, data_samples: Sequence[SegDataSample]) -> list[SegDataSample]:
         """What :meth:`predict` does in protocol 'independent', for images seen before.
 
@@ -149,21 +151,23 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
             seen: From :meth:`look`, of the same B images.
             data_samples: B samples with ``expressions``, one or more in all, and ``ori_shape``.
         """
+        return _with_answers(data_samples, self.answers_on(seen, data_samples))
+
+    @torch.no_grad()
+    def answers_on(self, seen: SeenImages, data_samples: Sequence[SegDataSample]) -> list[Answers]:
+        """What :meth:`answer` gives, before it has the images' size; samples need ``expressions`` alone."""
         self._check_expressions(data_samples)
         asked = [(b, text) for b, sample in enumerate(data_samples) for text in sample.expressions]
-        found: list[list[InstanceData]] = [[] for _ in data_samples]
+        found: list[list[Answers]] = [[] for _ in data_samples]
         for first in range(0, len(asked), self.max_expressions):
-            part = [SegDataSample(metainfo=dict(expressions=[], ori_shape=s.ori_shape)) for s in data_samples]
+            part = [SegDataSample(metainfo=dict(expressions=[])) for _ in data_samples]
             for b, text in asked[first : first + self.max_expressions]:
                 part[b].expressions.append(text)
-            for kept, sample in zip(found, self._answer_part(seen, part), strict=True):
-                kept.append(sample.pred_instances)
-        for sample, kept in zip(data_samples, found, strict=True):
-            sample.pred_instances = InstanceData.cat([part for part in kept if len(part)] or kept[:1])
-            sample.set_metainfo(dict(protocol=protocol_of("independent").says))
-        return list(data_samples)
+            for kept, answers in zip(found, self._answer_part(seen, part), strict=True):
+                kept.append(answers)
+        return [Answers.cat(kept) for kept in found]
 
-    def _answer_part(self, seen: SeenImages, data_samples: Sequence[SegDataSample]) -> list[SegDataSample]:
+    def _answer_part(self, seen: SeenImages, data_samples: Sequence[SegDataSample]) -> list[Answers]:
         backbone = self.backbone
         image_size = seen.prefix.semantic.shape[-1] * backbone.downsample * backbone.patch_size
         turns = [[self.prompt.branch([text]) for text in sample.expressions] for sample in data_samples]
@@ -179,30 +183,19 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
         data_samples: Sequence[SegDataSample],
         *,
         protocol: Protocol,
-    ) -> list[SegDataSample]:
-        """Add ``pred_instances`` and ``protocol`` to the samples, as :meth:`predict` says."""
+    ) -> list[Answers]:
         queries = features.queries if features.first_queries is None else features.first_queries
         target_scores = self.backbone.target_scores(queries)
         rejected = self.backbone.says_rej(queries) if protocol.paper else features.rejected
         if rejected is None:
             rejected = target_scores < 0
+        maps = logits.float().sigmoid()[:, 0]
+        if protocol.generated:
+            maps = maps.masked_fill(rejected[:, None, None], 0.0)
         # Split by counts that the CPU knows: a mask of bools would make it wait for the device.
         counts = [len(sample.expressions) for sample in data_samples]
-        probabilities = logits.float().sigmoid().split(counts)
-        found = zip(probabilities, target_scores.split(counts), rejected.split(counts), strict=True)
-        for sample, (maps, scores, verdicts) in zip(data_samples, found, strict=True):
-            resized = _resized(maps, sample.ori_shape)
-            if protocol.generated:
-                resized = resized.masked_fill(verdicts[:, None, None], 0.0)
-            sample.pred_instances = InstanceData(
-                masks=resized >= 0.5,
-                probabilities=resized,
-                bboxes=mask_boxes(resized > 0.5),
-                scores=scores,
-                rejected=verdicts,
-            )
-            sample.set_metainfo(dict(protocol=protocol.says))
-        return list(data_samples)
+        found = zip(maps.split(counts), target_scores.split(counts), rejected.split(counts), strict=True)
+        return [Answers(maps=m, scores=s, rejected=r, protocol=protocol.says) for m, s, r in found]
 
     def _forward(self, inputs: Tensor, data_samples: Sequence[SegDataSample] | None = None) -> Tensor:
         """Mask logits (N, 1, H, W) of all expressions in order."""
@@ -318,8 +311,9 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
             return torch.cat([self.decode_head.decode(encoded, *part) for part in parts])
 
 
-def _resized(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
-    """(K, 1, H, W) -> (K, *size), bilinear; torch takes no empty batch."""
-    if not len(probabilities):
-        return probabilities.new_zeros(0, *size)
-    return F.interpolate(probabilities, size=size, mode="bilinear", align_corners=False)[:, 0]
+def _with_answers(data_samples: Sequence[SegDataSample], found: Sequence[Answers]) -> list[SegDataSample]:
+    """Add ``pred_instances`` and ``protocol`` to the samples, as ``predict`` says."""
+    for sample, answers in zip(data_samples, found, strict=True):
+        sample.pred_instances = answers.at_size(sample.ori_shape)
+        sample.set_metainfo(dict(protocol=answers.protocol))
+    return list(data_samples)

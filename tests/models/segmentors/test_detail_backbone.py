@@ -88,9 +88,9 @@ def test_predictor_sees_the_image_once(tmp_path):
     predictor.model.detail_backbone.register_forward_hook(lambda *_: calls.append(1))
     image = np.random.default_rng(0).integers(0, 255, (20, 50, 3), dtype=np.uint8)
     predictor.set_image(image)
-    together = predictor.segment(["dog", "zebra"], probabilities=True)
+    together = predictor.segment(["dog", "zebra"])
     for found in together:
-        alone = predictor.segment(found.expression, probabilities=True)[0]
+        alone = predictor.segment(found.expression)[0]
         np.testing.assert_allclose(alone.probability, found.probability, atol=1e-5)
         assert found.mask.shape == (20, 50)
     assert len(calls) == 1

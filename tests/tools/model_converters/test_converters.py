@@ -1,5 +1,7 @@
 """The converters as a user runs them."""
 
+import shutil
+
 import pytest
 from helpers.original_folder import tensors_of, write_original
 
@@ -41,6 +43,16 @@ def test_protocols_are_named(name, says, folder, run_tool, options, tmp_path):
     assert result.returncode == 0, result.stderr
     assert f"protocol: {says}" in result.stdout
     assert ("was trained with 'short'" in result.stdout) == (name == "paper")
+
+
+def test_a_folder_of_an_earlier_version_is_described(folder, run_tool, tmp_path):
+    old = shutil.copytree(folder, tmp_path / "old")
+    (old / "mmseg_mllm.json").unlink()
+    for code in (0, 1):
+        result = run_tool("tools/model_converters/describe_folder.py", CONFIG, old)
+        assert result.returncode == code, result.stderr
+    assert result.stderr == f"error: {old / 'mmseg_mllm.json'}: exists already\n"
+    assert (old / "mmseg_mllm.json").read_bytes() == (folder / "mmseg_mllm.json").read_bytes()
 
 
 def test_there_and_back(run_tool, tmp_path):

@@ -1,0 +1,4 @@
+from mmseg_mllm.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Many images at once: what the command ``mmseg-mllm segment`` and ``RESInferencer`` are made of."""
