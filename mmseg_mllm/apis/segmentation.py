@@ -1,6 +1,7 @@
 """What a model sees, in the forms in which other tools take it."""
 
 import math
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -114,7 +115,8 @@ class Segmentation:
         if Path(path).suffix.lower() != ".png":
             raise ConfigError(f"{path}: a mask is saved as PNG, which keeps each pixel; name it *.png")
         try:
-            Image.fromarray(self.mask.view(np.uint8) * 255).save(path)
+            # Runs of equal pixels: faster than Pillow's own choice, and smaller.
+            Image.fromarray(self.mask.view(np.uint8) * 255).save(path, compress_type=zlib.Z_RLE)
         except OSError as error:
             raise ConfigError(f"{path}: can't be written ({error.strerror or error})") from None
 

@@ -56,17 +56,43 @@ def draw_overlay(picture: Image.Image, layers: Sequence[Layer]) -> Image.Image:
     """
     size = overlay_size(*picture.size)
     drawn = np.array(picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC))
-    insides = [layer.mask.astype(np.uint8) for layer in layers]
-    for index, inside in enumerate(insides):
-        tinted = cv2.addWeighted(drawn, 1 - _FILL, np.full_like(drawn, color_of(index)), _FILL, 0)
-        cv2.copyTo(tinted, inside, drawn)
-    line = max(2, round(max(size) / 300))
-    for index, inside in enumerate(insides):
-        outlines, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    line = max(3, round(max(size) / 300))
+    for index, layer in enumerate(layers):
+        _tint(drawn, layer.mask, color_of(index))
+    for index, layer in enumerate(layers):
         # The white rim keeps the outline visible on a background of its own colour.
-        cv2.drawContours(drawn, outlines, -1, (255, 255, 255), line + 2, cv2.LINE_AA)
-        cv2.drawContours(drawn, outlines, -1, color_of(index), line, cv2.LINE_AA)
+        _outline(drawn, layer.mask, (255, 255, 255), width=line + 1)
+        _outline(drawn, layer.mask, color_of(index), width=line)
     return _with_legend(Image.fromarray(drawn), layers)
+
+
+def _tint(drawn: np.ndarray, mask: np.ndarray, color: tuple[int, int, int]) -> None:
+    """Lay a colour over a mask's pixels of (H, W, 3)."""
+    place = _around(mask, margin=0)
+    part = drawn[place].copy()
+    drawn[place] = cv2.copyTo(cv2.LUT(part, _tints(color)[None]), mask[place].astype(np.uint8), part)
+
+
+def _outline(drawn: np.ndarray, mask: np.ndarray, color: tuple[int, int, int], *, width: int) -> None:
+    """Draw a line around a mask, outside of it."""
+    place = _around(mask, margin=width)
+    inside = mask[place].astype(np.uint8)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
+    part = drawn[place].copy()
+    drawn[place] = cv2.copyTo(np.full_like(part, color), cv2.dilate(inside, disc) - inside, part)
+
+
+def _around(mask: np.ndarray, *, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of the box around a mask; all for an empty one."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return slice(None), slice(None)
+    return tuple(slice(max(0, i[0] - margin), i[-1] + 1 + margin) for i in (rows, columns))
+
+
+def _tints(color: tuple[int, int, int]) -> np.ndarray:
+    """(256, 3) uint8: what becomes of each value of each of the three colours."""
+    return ((1 - _FILL) * np.arange(256)[:, None] + _FILL * np.array(color)).round().astype(np.uint8)
 
 
 def color_of(index: int) -> tuple[int, int, int]:

@@ -66,7 +66,7 @@ def load(folder, **kwargs):
 
 def answers(predictor, texts=("word7 word9", "left dog")):
     predictor.set_image(np.random.default_rng(0).integers(0, 255, (20, 50, 3), dtype=np.uint8))
-    found = predictor.segment(list(texts), probabilities=True)
+    found = predictor.segment(list(texts))
     return np.stack([f.probability for f in found])
 
 
