@@ -23,7 +23,8 @@ quickstart: env
 	@$(BIN)/python tools/dataset_converters/make_toy_refcoco.py --out data/toy_refcoco --seed 0
 	@test -f $(LAST) && echo "$(LAST): trained already" || \
 	    $(BIN)/python tools/train.py $(CONFIG) $(if $(wildcard $(WORK)/last_checkpoint),--resume)
-	@$(BIN)/python tools/test.py $(CONFIG) $(LAST) --shuffle-expressions --show-dir $(WORK)/pictures
+	@$(BIN)/python tools/test.py $(CONFIG) $(LAST) --shuffle-expressions --by need \
+	    --out $(WORK)/predictions.json --show-dir $(WORK)/pictures
 
 lint: env
 	@$(BIN)/ruff check .

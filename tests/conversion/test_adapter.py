@@ -44,7 +44,7 @@ def folder(model, tmp_path_factory):
 
 def probabilities(predictor: RESPredictor) -> np.ndarray:
     predictor.set_image(np.random.default_rng(0).integers(256, size=(80, 96, 3), dtype=np.uint8))
-    found = predictor.segment(["the red circle", "star on the left"], probabilities=True)
+    found = predictor.segment(["the red circle", "star on the left"])
     return np.stack([one.probability for one in found])
 
 
