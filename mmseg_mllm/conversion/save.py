@@ -58,3 +58,16 @@ def save_base(backbone: MLLMBackbone, folder: Path, *, dtype: torch.dtype | None
         for name, tensor in backbone.model.state_dict().items():
             writer.add(name, tensor.to("cpu", dtype).contiguous())
         writer.close()
+
+
+@torch.no_grad()
+def start_answer_tokens(backbone: MLLMBackbone) -> None:
+    """Give [SEG] and [REJ] the mean of the other rows, as tokens get that are added to a trained model.
+
+    Pretraining that never asks for them makes them all but impossible, which takes training long to undo.
+    """
+    rows = list(backbone.answer_token_ids)
+    for layer in (backbone.model.get_input_embeddings(), backbone.model.get_output_embeddings()):
+        others = torch.ones(len(layer.weight), dtype=torch.bool, device=layer.weight.device)
+        others[rows] = False
+        layer.weight[rows] = layer.weight[others].mean(dim=0)

@@ -23,7 +23,7 @@ def main() -> None:
     from mmseg.registry import MODELS
 
     from mmseg_mllm.conversion.new_folder import new_folder
-    from mmseg_mllm.conversion.save import save_base
+    from mmseg_mllm.conversion.save import save_base, start_answer_tokens
     from mmseg_mllm.engine.config import load_config
     from mmseg_mllm.models.checkpoints import readable
 
@@ -32,6 +32,7 @@ def main() -> None:
     model = MODELS.build(config.model)
     with readable(args.checkpoint):
         load_checkpoint(model, args.checkpoint, map_location="cpu", strict=True)
+    start_answer_tokens(model.backbone)
     # Stored in 16 bit, computed in 32: so small a model gains nothing from less.
     size = 2 * sum(parameter.numel() for parameter in model.backbone.model.parameters())
     with new_folder(args.out, needed_bytes=size) as folder:
