@@ -20,6 +20,7 @@ from mmseg_mllm.errors import CheckpointError, ConfigError
 from mmseg_mllm.models import MLLMSegmentor
 from mmseg_mllm.models.backbones.mllm_backbone import build_tokenizer
 from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE
+from mmseg_mllm.weights import packaged
 
 BACKBONE, HEAD = "backbone.model.", "decode_head."
 
@@ -43,7 +44,7 @@ def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conve
             f"model.type={model.get('type')!r}: only checkpoints of an MLLMSegmentor are merged"
         )
     backbone = model.backbone
-    pretrained = os.path.expanduser(backbone.get("pretrained") or "")
+    pretrained = packaged(os.path.expanduser(backbone.get("pretrained") or ""))
     tokenizer = build_tokenizer(backbone.get("tokenizer"), pretrained or None)
     if tokenizer is None:
         raise ConfigError(

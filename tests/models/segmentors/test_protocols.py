@@ -123,7 +123,7 @@ def talkative(build_segmentor):
     """A model whose generated answers vary: some hold [SEG], some [REJ], some neither."""
     segmentor = build_segmentor(protocol="generate")
     segmentor.prompt = prompt_style("short")
-    favour(segmentor, "[SEG]", 1.5)
+    favour(segmentor, "[SEG]", 2.0)
     favour(segmentor, "[REJ]", 2.0)
     return segmentor
 

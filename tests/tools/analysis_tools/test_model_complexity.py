@@ -15,13 +15,16 @@ def test_prints_parameters_and_flops_of_each_part(run_tool):
     assert result.returncode == 0, result.stderr
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines()]
     rows = {row[0]: row[1:] for row in cells if len(row) == 5}
-    # The projector's norm and two linears: 4 x 128 -> 128 -> 128.
-    assert rows["projector"] == ["0.08", "83,200", "0.08", "83,200"]
+    # The projector's norm and two linears: 4 x 192 -> 128 -> 128.
+    assert rows["projector"] == ["0.12", "116,480", "0.00", "0"]
     assert rows["total"][1] == f"{sum(int(row[1].replace(',', '')) for row in rows.values()) // 2:,}"
-    assert "LoRA" not in rows
+    # All of LoRA is trained, and of the language model its last norm.
+    assert rows["LoRA"][1] == rows["LoRA"][3] != "0"
+    assert rows["language model"][3] == "128"
     flops = {row[0]: row[1:] for row in cells if len(row) == 3}
     assert list(flops)[-1] == "total"
-    assert flops["vision tower"] == ["0.24", "0.00"]
+    # 145 tokens: 4 layers of 344,064 weights and their attention, and the patches: 0.399 + 0.065 + 0.011.
+    assert flops["vision tower"] == ["0.47", "0.00"]
     assert "1 multiply-add = 2 FLOPs" in result.stdout
 
 
