@@ -100,7 +100,8 @@ def quiet_upstream() -> Iterator[None]:
 
     mmseg's CrossEntropyLoss warns of a default even where it makes no difference, and its own ``build_loss``
     is deprecated by itself; mmengine tells how many threads it chose, and calls DDP with an old argument;
-    transformers prints a bar for each shard it loads. Can go one by one with them.
+    transformers prints a bar for each shard it loads; peft reads a property that transformers renamed. Can go
+    one by one with them.
     """
     verbosity, bar = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()
@@ -112,6 +113,7 @@ def quiet_upstream() -> Iterator[None]:
                 ".*build_loss.*",
                 ".*NUM_THREADS.*",
                 ".*broadcast_buffers.*",
+                ".*is_gradient_checkpointing.*",
             ):
                 warnings.filterwarnings("ignore", message=notice)
             yield

@@ -9,7 +9,7 @@ from mmseg_mllm.conversion.original_config import CONFIG_FILE
 from mmseg_mllm.conversion.tensor_files import TensorFiles
 from mmseg_mllm.hub.source import ModelSource
 from mmseg_mllm.models.json_object import read_json
-from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE
+from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE, base_folder
 from mmseg_mllm.models.model_settings import ModelSettings
 
 _LLM = ("model.language_model.", "lm_head.")
@@ -24,8 +24,9 @@ def describe_model(source: ModelSource) -> dict[str, str | int | None]:
     """
     folder_config(source.folder)  # sees that all of it fits
     settings = ModelSettings.read(source.folder)
-    base = read_json(source.folder / CONFIG_FILE)
-    files = TensorFiles.of_folder(source.folder)
+    folder = base_folder(source.folder)
+    base = read_json(folder / CONFIG_FILE)
+    files = TensorFiles.of_folder(folder)
     head = TensorFiles(files=[source.folder / DECODE_HEAD_FILE])
     counts = {name: prod(shape) for name, shape in files.shapes.items()}
     llm = sum(count for name, count in counts.items() if name.startswith(_LLM))

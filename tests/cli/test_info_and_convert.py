@@ -28,6 +28,15 @@ def test_info_says_what_the_model_is(command, model):
     assert "no such folder" in error
 
 
+def test_info_of_the_packaged_model(command):
+    """An adapter: the weights are those of two folders."""
+    code, said, _ = command("info", "tiny", "--json")
+    assert code == 0
+    facts = json.loads(said)
+    weights = RESPredictor.from_pretrained("tiny", device="cpu").model.state_dict()
+    assert facts["parameters"] == sum(prod(tensor.shape) for tensor in weights.values())
+
+
 def test_convert_is_told_what_it_gets(command, tmp_path):
     source = write_original(tmp_path / "src")
     code, said, _ = command("convert", source, tmp_path / "dst")
