@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mmseg_mllm.visualization.fonts import CaptionFont, shorten
-from mmseg_mllm.visualization.panels import GREY, INK
+from mmseg_mllm.visualization.panels import GREY, INK, SURROUNDINGS
 
 # Okabe and Ito's, which are told apart with every common colour blindness; the strongest first.
 COLORS = (
@@ -22,8 +22,6 @@ COLORS = (
 )
 MIN_SIDE = 480
 """Pixels of an overlay's longer side: smaller images are enlarged to it."""
-_FILL = 0.45
-"""Part of a mask's colour that lies over the image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +46,9 @@ def overlay_size(width: int, height: int) -> tuple[int, int]:
 
 
 def draw_overlay(picture: Image.Image, layers: Sequence[Layer]) -> Image.Image:
-    """Colour the masks and write what they are below the image.
+    """Dim all but the masks, outline them, and write what they are below the image.
+
+    What is in a mask keeps its own colours: sentences name them.
 
     Args:
         picture: RGB of any size; is drawn at :func:`overlay_size`.
@@ -57,8 +57,7 @@ def draw_overlay(picture: Image.Image, layers: Sequence[Layer]) -> Image.Image:
     size = overlay_size(*picture.size)
     drawn = np.array(picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC))
     line = max(3, round(max(size) / 300))
-    for index, layer in enumerate(layers):
-        _tint(drawn, layer.mask, color_of(index))
+    _dim_around(drawn, [layer.mask for layer in layers])
     for index, layer in enumerate(layers):
         # The white rim keeps the outline visible on a background of its own colour.
         _outline(drawn, layer.mask, (255, 255, 255), width=line + 1)
@@ -66,11 +65,12 @@ def draw_overlay(picture: Image.Image, layers: Sequence[Layer]) -> Image.Image:
     return _with_legend(Image.fromarray(drawn), layers)
 
 
-def _tint(drawn: np.ndarray, mask: np.ndarray, color: tuple[int, int, int]) -> None:
-    """Lay a colour over a mask's pixels of (H, W, 3)."""
-    place = _around(mask, margin=0)
-    part = drawn[place].copy()
-    drawn[place] = cv2.copyTo(cv2.LUT(part, _tints(color)[None]), mask[place].astype(np.uint8), part)
+def _dim_around(drawn: np.ndarray, masks: Sequence[np.ndarray]) -> None:
+    """Dim the pixels of (H, W, 3) that are in no mask; nothing where no mask has any."""
+    if any(mask.any() for mask in masks):
+        outside = ~np.logical_or.reduce(masks)
+        dimmed = cv2.LUT(drawn, (SURROUNDINGS * np.arange(256)).round().astype(np.uint8))
+        cv2.copyTo(dimmed, outside.astype(np.uint8), drawn)
 
 
 def _outline(drawn: np.ndarray, mask: np.ndarray, color: tuple[int, int, int], *, width: int) -> None:
@@ -88,11 +88,6 @@ def _around(mask: np.ndarray, *, margin: int) -> tuple[slice, slice]:
     if not len(rows):
         return slice(None), slice(None)
     return tuple(slice(max(0, i[0] - margin), i[-1] + 1 + margin) for i in (rows, columns))
-
-
-def _tints(color: tuple[int, int, int]) -> np.ndarray:
-    """(256, 3) uint8: what becomes of each value of each of the three colours."""
-    return ((1 - _FILL) * np.arange(256)[:, None] + _FILL * np.array(color)).round().astype(np.uint8)
 
 
 def color_of(index: int) -> tuple[int, int, int]:
