@@ -6,7 +6,9 @@ from helpers.tiny_model import tiny_config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
+from transformers import AutoModelForImageTextToText, AutoTokenizer
 
+from mmseg_mllm.conversion.save import save_base, start_answer_tokens
 from mmseg_mllm.pretraining.dataset import ToyChatDataset
 from mmseg_mllm.pretraining.language_start import start_by_likeness
 from mmseg_mllm.pretraining.metric import AnswerMetric
@@ -187,3 +189,16 @@ def test_shares_of_right_answers():
         "answers/count": 100.0,
         "answers/all": 50.0,
     }
+
+
+@torch.no_grad()
+def test_what_is_exported_is_a_native_folder_whose_answer_tokens_are_like_new_ones(model, tmp_path):
+    start_answer_tokens(model.backbone)
+    save_base(model.backbone, tmp_path, dtype=torch.float16)
+    loaded = AutoModelForImageTextToText.from_pretrained(tmp_path, dtype=torch.float32)
+    for name, tensor in model.backbone.model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor.half().float()), name
+    rows = list(AutoTokenizer.from_pretrained(tmp_path).convert_tokens_to_ids(["[SEG]", "[REJ]"]))
+    head = model.backbone.model.lm_head.weight
+    others = head[[row for row in range(len(head)) if row not in rows]]
+    assert torch.allclose(head[rows], others.mean(dim=0).expand(2, -1), atol=1e-6)
