@@ -13,26 +13,18 @@ from mmseg_mllm.errors import MMSegMLLMError
 from mmseg_mllm.web.asking import Asked, Asker
 from mmseg_mllm.web.files import captions, picture_png, results_json, shown_jpeg
 from mmseg_mllm.web.image_file import ImageFile
+from mmseg_mllm.web.scripts import SAVE_FILE, SHOW_PICTURE, TAKE_PASTED
 
 EXAMPLES = {
     "shapes.png": ["the topmost small triangle", "second cyan star from the left"],
     "triangles.png": ["the blue triangle above the small blue triangle", "large shape in the middle"],
-    "stars.png": ["yellow star below the small star", "large purple triangle", "left yellow object"],
+    "stars.png": ["yellow star below the small star", "large purple triangle", "small star"],
 }
 """Images of the folder ``examples`` with sentences for them."""
 CLEAN_UP_EVERY, KEEP_FILES = 600, 4 * 3600
 """Seconds."""
 MAX_WAITING = 64
 """Questions that wait for their turn; further ones are refused with a notice."""
-
-SHOW_PICTURE = """() => {
-    const picture = document.querySelector("#picture");
-    if (window.innerWidth < 768) picture.scrollIntoView({behavior: "smooth"});
-}"""
-"""In a narrow window the picture is below what was clicked."""
-
-SAVE_FILE = "() => document.querySelector('#file').click()"
-"""Files are made when they are wanted: their address is known only then."""
 
 
 def build_page(*, asker: Asker, model: str, files: Path) -> gr.Blocks:
@@ -75,8 +67,8 @@ def build_page(*, asker: Asker, model: str, files: Path) -> gr.Blocks:
                     elem_id="legend",
                 )
                 with gr.Row(visible=False) as keep:
-                    keep_picture = gr.Button("Save picture (PNG)", size="md", elem_id="png")
-                    keep_results = gr.Button("Save masks (JSON)", size="md", elem_id="json")
+                    keep_picture = gr.Button("Picture as PNG", size="md", elem_id="png")
+                    keep_results = gr.Button("Masks as JSON", size="md", elem_id="json")
                 file = gr.DownloadButton(visible="hidden", elem_id="file")
 
         outputs = [held, picture, note, legend, keep]
@@ -111,6 +103,7 @@ def build_page(*, asker: Asker, model: str, files: Path) -> gr.Blocks:
         def on_keep_results(asked: Asked | None) -> str:
             return kept(results_json(_there(asked)), asked, "_masks.json")
 
+        page.load(None, js=TAKE_PASTED)
         own = dict(api_visibility="private")
         image.input(told(on_image, otherwise=[*nothing, None]), image, [*outputs, image], **own)
         ask_told = told(on_ask, otherwise=gr.skip())

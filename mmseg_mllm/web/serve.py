@@ -53,8 +53,12 @@ def page_server(
                 theme=THEME,
                 css=CSS,
             )
-        except OSError as error:
-            raise ConfigError(f"can't listen on {host}, port {port or 'from 7860'}: {error}") from None
+        except OSError:
+            where = f"{host}, port {port}" if port else f"{host}, ports 7860 to 7959"
+            raise ConfigError(
+                f"can't listen on {where}: in use, not allowed, or no address of this machine; give another "
+                "--port or --host"
+            ) from None
         try:
             yield address
         finally:

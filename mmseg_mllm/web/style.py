@@ -19,7 +19,7 @@ _SWATCHES = "\n".join(
 CSS = f"""
 .gradio-container {{ width: 100%; max-width: 1200px !important; margin: 0 auto; }}
 #picture {{ min-height: 240px; }}
-#picture img {{ max-height: 70vh; }}
+#picture img {{ max-height: 60vh; }}
 #legend .wrap {{ flex-direction: column; gap: 6px; }}
 #legend label {{ width: 100%; border-left: 10px solid var(--swatch); overflow-wrap: anywhere; }}
 #legend label:not(.selected) {{ opacity: 0.6; }}
