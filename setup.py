@@ -75,6 +75,7 @@ setup(
         "supervision": ["supervision"],
         # For exporting models to ONNX and running them.
         "export": ["onnx", "onnxscript", "onnxruntime"],
-        "test": ["pytest>=8", "ruff"],
+        # Its tests use Debian's chromium and chromium-driver, or others of these names.
+        "test": ["pytest>=8", "ruff", "gradio>=6,<7", "selenium>=4.11"],
     },
 )

@@ -194,15 +194,20 @@ class Segmentations(list[Segmentation]):
             legend: Whether there is one below the image.
         """
         # Imported where something is drawn: it takes half a second.
-        from mmseg_mllm.visualization.overlay import draw_overlay, overlay_size
+        from mmseg_mllm.visualization.overlay import draw_overlay
+
+        return draw_overlay(self.picture, self.layers(shown=shown), legend=legend)
+
+    def layers(self, *, shown: Collection[int] | None = None) -> list["Layer"]:
+        """What :meth:`plot` draws, with the masks at the size of the drawing."""
+        from mmseg_mllm.visualization.overlay import overlay_size
 
         width, height = overlay_size(*self.picture.size)
-        layers = [
+        return [
             result._layer((height, width), index=index)
             for index, result in enumerate(self)
             if shown is None or index in shown
         ]
-        return draw_overlay(self.picture, layers, legend=legend)
 
     def to_supervision(self) -> "supervision.Detections":
         """What was found, for the package supervision.

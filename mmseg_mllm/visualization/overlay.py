@@ -1,5 +1,6 @@
 """Several masks over one image, in a colour each, with a legend."""
 
+import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,10 @@ COLORS = (
     (0, 114, 178),
     (230, 159, 0),
 )
+GOLDEN_RATIO = (5**0.5 - 1) / 2
+"""Turned by it, each further hue is far from those before."""
+SHADES = ((0.5, 1.0), (1.0, 0.65), (0.9, 0.95))
+"""Saturation and value of what follows after ``COLORS``, in turn."""
 MIN_SIDE = 480
 """Pixels of an overlay's longer side: smaller images are enlarged to it."""
 
@@ -95,8 +100,12 @@ def _around(mask: np.ndarray, *, margin: int) -> tuple[slice, slice]:
 
 
 def color_of(index: int) -> tuple[int, int, int]:
-    """RGB of the layer of that number."""
-    return COLORS[index % len(COLORS)]
+    """RGB of the layer of that number; no two of the first hundred share one."""
+    if index < len(COLORS):
+        return COLORS[index]
+    hue, (saturation, value) = index * GOLDEN_RATIO % 1, SHADES[index % len(SHADES)]
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _with_legend(image: Image.Image, layers: Sequence[Layer]) -> Image.Image:

@@ -1,9 +1,13 @@
 """What the page asks of the model."""
 
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from mmseg_mllm.apis import RESPredictor, Segmentations
 from mmseg_mllm.datasets.limits import MAX_TEXT, check_limit
@@ -49,12 +53,12 @@ class Asker:
             image: Path of a file; None for none.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is none, or too little memory for it.
             DataError: it is no image, or too large.
         """
         if image is None:
             raise ConfigError("no image yet: drop, paste or choose one")
-        with self._lock:
+        with self._turn():
             start = time.perf_counter()
             self._hold(image)
             results = self._predictor.segment([], name=image)
@@ -71,15 +75,18 @@ class Asker:
             before: What the session holds; of another image, or None, it is of no use.
 
         Raises:
-            ConfigError: there is no image or no sentence, too many, or one that the model can't be asked.
+            ConfigError: there is no image or no sentence, one that the model can't be asked, too many, or too
+                little memory for them.
             DataError: it is no image, or too large; or a sentence is too long.
         """
+        seen = ""
         if before is None or before.image != image:
             before = self.look(image)
+            seen = f"{before.note}; "
         sentences = _sentences(text)
         known = {result.expression: result for result in before.results}
         new = [sentence for sentence in sentences if sentence not in known]
-        with self._lock:
+        with self._turn():
             start = time.perf_counter()
             if new:
                 self._hold(image)
@@ -87,7 +94,7 @@ class Asker:
                 known[result.expression] = result
         results = [known[sentence] for sentence in sentences]
         kept = len(sentences) - len(new)
-        note = f"{len(new)} {'new ' if kept else ''}sentence{'' if len(new) == 1 else 's'} in " + (
+        note = f"{seen}{len(new)} {'new ' if kept else ''}sentence{'' if len(new) == 1 else 's'} in " + (
             f"{_seconds_since(start)}{f', {kept} kept' if kept else ''}"
         )
         return Asked(
@@ -95,6 +102,18 @@ class Asker:
             results=Segmentations(results, size=before.results.size, picture=before.results.picture),
             note=note if new else "nothing new was asked",
         )
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Alone at the model."""
+        with self._lock:
+            try:
+                yield
+            except torch.OutOfMemoryError:
+                raise ConfigError(
+                    "the model's device has too little memory for this: ask fewer sentences at once, or "
+                    "start the page with a smaller model or --image-size"
+                ) from None
 
     def _hold(self, image: str) -> None:
         if image not in self._predictor.images:

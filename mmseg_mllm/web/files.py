@@ -6,7 +6,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from mmseg_mllm.apis import Segmentation
 from mmseg_mllm.web.asking import Asked
 
 MAX_CAPTION = 120
@@ -14,8 +13,14 @@ MAX_CAPTION = 120
 
 
 def captions(asked: Asked) -> list[str]:
-    """A line of the legend for each result: sentence, verdict, score."""
-    return [f"{_short(r.expression)} \N{EM DASH} {_verdict(r)}, score {r.score:+.1f}" for r in asked.results]
+    """A line of the legend for each result: sentence, verdict, score.
+
+    The verdict is that of the drawing: masks of the image's size would take seconds where it is large.
+    """
+    return [
+        f"{_short(layer.text)} \N{EM DASH} {layer.note or 'there'}, score {result.score:+.1f}"
+        for layer, result in zip(asked.results.layers(), asked.results, strict=True)
+    ]
 
 
 def shown_jpeg(asked: Asked, shown: list[int]) -> bytes:
@@ -34,12 +39,6 @@ def results_json(asked: Asked) -> bytes:
     results = [result.to_dict() for result in asked.results]
     content = dict(image=Path(asked.image).name, width=width, height=height, results=results)
     return json.dumps(content, indent=1, ensure_ascii=False).encode()
-
-
-def _verdict(result: Segmentation) -> str:
-    if not result.exists:
-        return "not there"
-    return "there" if result.area else "there, but no pixels"
 
 
 def _short(text: str) -> str:

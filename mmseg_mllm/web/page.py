@@ -139,7 +139,7 @@ def told(function: Callable, *, otherwise: Any) -> Callable:
         try:
             return function(*arguments)
         except MMSegMLLMError as error:
-            gr.Warning(html.escape(str(error)))  # Gradio takes it for HTML
+            gr.Warning(html.escape(str(error)), title="Not done")  # Gradio takes it for HTML
             return otherwise
 
     return run

@@ -18,4 +18,4 @@ TAKE_PASTED = """() => document.addEventListener("paste", event => {
     input.files = files.files;
     input.dispatchEvent(new Event("change", {bubbles: true}));
 })"""
-"""Ctrl + V anywhere. Gradio's own button reads the clipboard only where browsers let it (https, this machine)."""
+"""Ctrl + V anywhere. Gradio's button reads the clipboard only where browsers let it: https, this machine."""

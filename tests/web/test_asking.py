@@ -9,9 +9,9 @@ from mmseg.registry import MODELS
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from mmseg_mllm.apis import RESPredictor
+from mmseg_mllm.apis import RESPredictor, Segmentation, Segmentations
 from mmseg_mllm.errors import ConfigError, DataError
-from mmseg_mllm.web.asking import MAX_SENTENCES, Asker
+from mmseg_mllm.web.asking import MAX_SENTENCES, Asked, Asker
 from mmseg_mllm.web.files import captions, picture_png, results_json, shown_jpeg
 
 
@@ -97,6 +97,36 @@ def test_what_people_get_wrong(predictor, photo, tmp_path):
         with pytest.raises(kind, match=message) as told:
             asker.ask(path, text, before=None)
         assert str(tmp_path) not in str(told.value)
+
+
+def test_too_little_memory_is_told_and_the_next_question_is_answered(predictor, photo, monkeypatch):
+    def full(*arguments, **named):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    asker = Asker(predictor=predictor)
+    seen = asker.look(photo)
+    with monkeypatch.context() as patch:
+        patch.setattr(predictor.model, "answers_on", full)
+        with pytest.raises(ConfigError, match="too little memory for this: ask fewer sentences"):
+            asker.ask(photo, "the dog", before=seen)
+    assert len(asker.ask(photo, "the dog", before=seen).results) == 1
+
+
+def test_a_mask_without_pixels_is_told_of(photo):
+    picture = Image.open(photo)
+    of_all = dict(size=(20, 30), picture=picture)
+    results = [
+        Segmentation(
+            expression=text, score=score, exists=score > 0, map=np.full((4, 4), p, np.float32), **of_all
+        )
+        for text, score, p in (("a", 2.0, 0.9), ("b", 1.0, 0.1), ("c", -3.0, 0.9))
+    ]
+    asked = Asked(image=photo, results=Segmentations(results, **of_all), note="")
+    assert captions(asked) == [
+        "a — there, score +2.0",
+        "b — no pixels, score +1.0",
+        "c — not there, score -3.0",
+    ]
 
 
 def test_files(predictor, photo):
