@@ -23,7 +23,7 @@ COLORS = (
 )
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 """Turned by it, each further hue is far from those before."""
-SHADES = ((0.5, 1.0), (1.0, 0.65), (0.9, 0.95))
+SHADES = ((1.0, 0.5), (0.4, 1.0), (0.6, 0.75), (1.0, 1.0))
 """Saturation and value of what follows after ``COLORS``, in turn."""
 MIN_SIDE = 480
 """Pixels of an overlay's longer side: smaller images are enlarged to it."""
@@ -100,7 +100,7 @@ def _around(mask: np.ndarray, *, margin: int) -> tuple[slice, slice]:
 
 
 def color_of(index: int) -> tuple[int, int, int]:
-    """RGB of the layer of that number; no two of the first hundred share one."""
+    """RGB of the layer of that number; the first 32 are told apart by eye."""
     if index < len(COLORS):
         return COLORS[index]
     hue, (saturation, value) = index * GOLDEN_RATIO % 1, SHADES[index % len(SHADES)]

@@ -60,10 +60,11 @@ class Asker:
             raise ConfigError("no image yet: drop, paste or choose one")
         with self._turn():
             start = time.perf_counter()
+            held = image in self._predictor.images
             self._hold(image)
             results = self._predictor.segment([], name=image)
         height, width = results.size
-        note = f"{width} x {height} pixels, seen in {_seconds_since(start)}"
+        note = f"{width} x {height} pixels, seen {'before' if held else f'in {_seconds_since(start)}'}"
         return Asked(image=image, results=results, note=note)
 
     def ask(self, image: str | None, text: str, *, before: Asked | None) -> Asked:

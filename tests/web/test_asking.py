@@ -48,6 +48,7 @@ def test_only_what_is_new_is_asked(predictor, asked_for, photo):
     seen = asker.look(photo)
     assert (seen.results.size, list(seen.results)) == ((20, 30), [])
     assert seen.note.startswith("30 x 20 pixels, seen in ")
+    assert asker.look(photo).note == "30 x 20 pixels, seen before"
     one = asker.ask(photo, " the dog \n\n the dog", before=seen)
     two = asker.ask(photo, "a cat\nthe dog", before=one)
     assert [calls for calls in asked_for if calls] == [["the dog"], ["a cat"]]
