@@ -55,13 +55,29 @@ class QuietRunner(Runner):
             return super().build_model(model)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """mmengine's, or shards of the model where the config has ``shard``."""
-        if not self.cfg.get("shard"):
-            return super().wrap_model(model_wrapper_cfg, model)
+        """mmengine's, but one that is to be cut stays as and where it is until it runs."""
+        return model if self.cfg.get("shard") else super().wrap_model(model_wrapper_cfg, model)
+
+    def train(self) -> nn.Module:
+        if self.cfg.get("shard"):
+            self.model.init_weights()
+            self._shard()
+        return super().train()
+
+    def test(self) -> dict:
+        if self.cfg.get("shard"):
+            self._shard()
+        return super().test()
+
+    def _shard(self) -> None:
         if self.cfg.get("sync_bn"):
-            model = convert_sync_batchnorm(model, self.cfg.sync_bn)
-        shard(model, device=get_device())
-        return model
+            self.model = convert_sync_batchnorm(self.model, self.cfg.sync_bn)
+        shard(self.model, device=get_device())
+
+    def _init_model_weights(self) -> None:
+        """mmengine's; shards got their weights before they were cut."""
+        if not is_sharded(self.model):
+            super()._init_model_weights()
 
     def save_checkpoint(self, *args, **kwargs) -> None:
         """mmengine's; all processes gather what the first one writes of a sharded model."""

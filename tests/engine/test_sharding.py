@@ -1,0 +1,131 @@
+"""Shards against whole models under DDP, two processes each."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import shard_processes
+from mmengine.config import Config
+from mmseg.registry import MODELS
+
+from mmseg_mllm.engine.config import load_config
+from mmseg_mllm.engine.sharding import check_shard
+from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.toy import write_toy_refcoco
+
+CONFIG = shard_processes.ROOT / "configs/mllmseg/internvl_tiny_toy.py"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """Work dirs of: whole; shards; each gone on with from the other's second step; a test of shards."""
+    out = tmp_path_factory.mktemp("runs")
+    counts = dict(train=12, val=3, testA=1, testB=1)
+    data = str(write_toy_refcoco(out=out / "toy_refcoco", seed=1, counts=counts))
+
+    def run(name: str, *, shard: bool, load_from: Path | None = None, resume: bool = False) -> dict:
+        path = str(load_from) if load_from else None
+        return dict(data_root=data, work_dir=str(out / name), shard=shard, load_from=path, resume=resume)
+
+    whole, shards = out / "whole", out / "shards"
+    asked = [
+        run("whole", shard=False),
+        run("shards", shard=True),
+        run("shards_of_whole", shard=True, load_from=whole / "iter_2.pth", resume=True),
+        run("whole_of_shards", shard=False, load_from=shards / "iter_2.pth", resume=True),
+        run("test_whole", shard=False, load_from=whole / "iter_4.pth"),
+        run("test_shards", shard=True, load_from=whole / "iter_4.pth"),
+    ]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    result = subprocess.run(
+        [*torchrun, shard_processes.__file__, json.dumps(asked)],
+        env=dict(os.environ, PYTHONWARNINGS="ignore", OMP_NUM_THREADS="1"),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return out
+
+
+def saved(path: Path) -> dict:
+    return torch.load(path, weights_only=True)
+
+
+def logged(work_dir: Path, name: str) -> list[float]:
+    (log,) = work_dir.glob("*/vis_data/scalars.json")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    return [line[name] for line in lines if name in line]
+
+
+@pytest.mark.parametrize("name", ["loss", "grad_norm"])
+def test_losses_and_gradients_are_those_of_whole_models(runs, name):
+    expected = logged(runs / "whole", name)
+    assert len(set(expected)) == 4
+    assert logged(runs / "shards", name) == pytest.approx(expected, rel=1e-4)
+    for run in ("shards_of_whole", "whole_of_shards"):
+        assert logged(runs / run, name) == pytest.approx(expected[2:], rel=1e-4)
+
+
+@pytest.mark.parametrize("run", ["shards", "shards_of_whole", "whole_of_shards"])
+def test_a_checkpoint_is_the_one_of_a_whole_model(runs, run):
+    begun, expected, found = (
+        saved(runs / p) for p in ("whole/iter_1.pth", "whole/iter_4.pth", f"{run}/iter_4.pth")
+    )
+    assert list(found["state_dict"]) == list(expected["state_dict"])
+    torch.testing.assert_close(dict(found["state_dict"]), dict(expected["state_dict"]), rtol=1e-3, atol=1e-5)
+    moments = found["optimizer"]["state"]
+    assert moments.keys() == expected["optimizer"]["state"].keys()
+    torch.testing.assert_close(moments, expected["optimizer"]["state"], rtol=1e-3, atol=1e-6)
+    # What would be lost with a shard: every row of what is trained moves, and rows differ.
+    trained = [name for name in found["state_dict"] if "lora_" in name or "trainable_tokens" in name]
+    assert trained
+    for name in trained:
+        rows = found["state_dict"][name]
+        assert (rows != begun["state_dict"][name]).flatten(1).any(dim=1).all(), name
+        assert len(rows.flatten(1).unique(dim=0)) == len(rows), name
+
+
+def test_one_gradient_is_the_one_of_the_whole_model(runs):
+    """After one step Adam's first moment is a tenth of the clipped gradient."""
+    whole, shards = (saved(runs / run / "iter_1.pth")["optimizer"]["state"] for run in ("whole", "shards"))
+    torch.testing.assert_close(shards, whole, rtol=1e-4, atol=1e-9)
+    assert sum(bool(state["exp_avg"].any()) for state in whole.values()) > 10
+
+
+def test_one_process_loads_what_shards_saved(runs):
+    model = MODELS.build(load_config(str(CONFIG)).model)
+    state = saved(runs / "shards/iter_4.pth")["state_dict"]
+    model.load_state_dict(state)
+    torch.testing.assert_close(dict(model.state_dict()), dict(state), rtol=0, atol=0)
+
+
+def test_shards_answer_as_the_whole_model(runs):
+    found, expected = (
+        json.loads((runs / run / "masks.json").read_text()) for run in ("test_shards", "test_whole")
+    )
+    assert len(expected["predictions"]) > 3
+    assert [p["segmentation"] for p in found["predictions"]] == [
+        p["segmentation"] for p in expected["predictions"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(launcher="none"), "start with tools/dist_train.sh"),
+        (dict(model=dict(type="EncoderDecoder")), "for referring models"),
+        (dict(custom_hooks=[dict(type="EMAHook")]), "EMAHook"),
+    ],
+)
+def test_what_can_not_be_cut_is_told(change, message):
+    config = dict(shard=True, launcher="pytorch", model=dict(type="MLLMSegmentor"))
+    check_shard(Config(config))
+    check_shard(Config(dict(config, **change, shard=False)))
+    with pytest.raises(ConfigError, match=message):
+        check_shard(Config(dict(config, **change)))
