@@ -13,11 +13,20 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 
 from mmseg_mllm.engine.config import load_config
+from mmseg_mllm.engine.runner import QuietRunner
 from mmseg_mllm.engine.sharding import check_shard
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.toy import write_toy_refcoco
 
 CONFIG = shard_processes.ROOT / "configs/mllmseg/internvl_tiny_toy.py"
+
+MIXED = {
+    "model.backbone.dtype": "bfloat16",
+    "model.backbone.arch.tie_word_embeddings": True,
+    "model.backbone.arch.text_config.tie_word_embeddings": True,
+    "optim_wrapper.accumulative_counts": 2,
+}
+"""Frozen weights of another dtype than what is trained in the same layers, and one in two places."""
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +36,11 @@ def runs(tmp_path_factory) -> Path:
     counts = dict(train=12, val=3, testA=1, testB=1)
     data = str(write_toy_refcoco(out=out / "toy_refcoco", seed=1, counts=counts))
 
-    def run(name: str, *, shard: bool, load_from: Path | None = None, resume: bool = False) -> dict:
-        path = str(load_from) if load_from else None
-        return dict(data_root=data, work_dir=str(out / name), shard=shard, load_from=path, resume=resume)
+    def run(
+        name: str, *, shard: bool, load_from: Path | None = None, resume: bool = False, **options
+    ) -> dict:
+        path, where = str(load_from) if load_from else None, dict(data_root=data, work_dir=str(out / name))
+        return dict(where, shard=shard, load_from=path, resume=resume, options=options)
 
     whole, shards = out / "whole", out / "shards"
     asked = [
@@ -39,6 +50,8 @@ def runs(tmp_path_factory) -> Path:
         run("whole_of_shards", shard=False, load_from=shards / "iter_2.pth", resume=True),
         run("test_whole", shard=False, load_from=whole / "iter_4.pth"),
         run("test_shards", shard=True, load_from=whole / "iter_4.pth"),
+        run("mixed_whole", shard=False, **MIXED),
+        run("mixed_shards", shard=True, **MIXED),
     ]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     result = subprocess.run(
@@ -98,6 +111,16 @@ def test_one_gradient_is_the_one_of_the_whole_model(runs):
     assert sum(bool(state["exp_avg"].any()) for state in whole.values()) > 10
 
 
+def test_mixed_dtypes_tied_weights_and_accumulation(runs):
+    whole, shards = (saved(runs / run / "iter_4.pth") for run in ("mixed_whole", "mixed_shards"))
+    dtypes = {tensor.dtype for tensor in shards["state_dict"].values()}
+    assert dtypes >= {torch.bfloat16, torch.float32}
+    torch.testing.assert_close(dict(shards["state_dict"]), dict(whole["state_dict"]), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(
+        shards["optimizer"]["state"], whole["optimizer"]["state"], rtol=1e-3, atol=1e-6
+    )
+
+
 def test_one_process_loads_what_shards_saved(runs):
     model = MODELS.build(load_config(str(CONFIG)).model)
     state = saved(runs / "shards/iter_4.pth")["state_dict"]
@@ -113,6 +136,19 @@ def test_shards_answer_as_the_whole_model(runs):
     assert [p["segmentation"] for p in found["predictions"]] == [
         p["segmentation"] for p in expected["predictions"]
     ]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="asks Linux what is mapped")
+def test_the_base_stays_in_its_file_until_it_is_cut():
+    runner = QuietRunner.__new__(QuietRunner)
+    runner.cfg = load_config(str(CONFIG), {"shard": True, "model.backbone.lora": None})
+    runner.cfg.model._scope_ = "mmseg"
+    base = runner.build_model(runner.cfg.model).backbone.model
+    lines = [line for line in Path("/proc/self/maps").read_text().splitlines() if "safetensors" in line]
+    mapped = [range(*(int(end, 16) for end in line.split()[0].split("-"))) for line in lines]
+    frozen = [p for p in base.parameters() if not p.requires_grad]
+    assert frozen
+    assert all(any(p.data_ptr() in part for part in mapped) for p in frozen)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ from mmseg_mllm.engine.sharding import is_sharded
 ROOT = Path(__file__).parents[2]
 
 
-def build(*, data_root: str, work_dir: str, shard: bool, load_from: str | None, resume: bool) -> QuietRunner:
-    options = {
+def build(
+    *, data_root: str, work_dir: str, shard: bool, load_from: str | None, resume: bool, options: dict
+) -> QuietRunner:
+    short = {
         "data_root": data_root,
         "effective_batch_size": 4,
         "randomness.seed": 5,
@@ -32,7 +34,7 @@ def build(*, data_root: str, work_dir: str, shard: bool, load_from: str | None, 
         "test_dataloader.num_workers": 0,
         "model.backbone.gradient_checkpointing": True,
     }
-    config = load_config(str(ROOT / "configs/mllmseg/internvl_tiny_toy.py"), options)
+    config = load_config(str(ROOT / "configs/mllmseg/internvl_tiny_toy.py"), short | options)
     config.launcher = "pytorch"
     config.work_dir, config.shard, config.load_from, config.resume = work_dir, shard, load_from, resume
     config.experiment_name = Path(work_dir).name
