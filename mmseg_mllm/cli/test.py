@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         config.load_from = args.checkpoint
     config.launcher = args.launcher
+    config.shard = args.shard or config.get("shard", False)
     config.work_dir = args.work_dir or config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
     if args.by and not args.out:
         args.out = f"{config.work_dir}/predictions.json"

@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> None:
 
     config = load_config(args.config, args.cfg_options)
     config.launcher = args.launcher
+    config.shard = args.shard or config.get("shard", False)
     config.work_dir = args.work_dir or config.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
     if not is_referring(config):
         check_data_roots(config)

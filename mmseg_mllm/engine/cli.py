@@ -40,6 +40,9 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", help=f"config file, or {PREFIX}NAME for one of the package")
     add_cfg_options(parser)
     parser.add_argument("--work-dir", help="where logs and checkpoints go; work_dirs/CONFIG by default")
+    parser.add_argument(
+        "--shard", action="store_true", help="each process holds a part of every parameter (FSDP2)"
+    )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
 

@@ -10,7 +10,9 @@ from mmengine.config import Config
 
 from mmseg_mllm.errors import ConfigError
 
-OTHER_KEYS = ("custom_imports", "effective_batch_size", "find_unused_parameters", "sync_bn", "tta_model")
+OTHER_KEYS = (
+    *("custom_imports", "effective_batch_size", "find_unused_parameters", "shard", "sync_bn", "tta_model"),
+)
 """Top-level keys that are read beside the Runner's arguments."""
 LEFT_OVER = ("models",)
 """Keys of mmseg's own configs that nothing reads."""

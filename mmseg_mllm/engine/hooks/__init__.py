@@ -7,5 +7,6 @@ __getattr__, __dir__, __all__ = lazy_names(
     MergeAdaptersHook="merge_adapters_hook",
     ProgressHook="progress_hook",
     ReferringVisualizationHook="referring_visualization_hook",
+    ShardsHook="shards_hook",
     SpreadSegVisualizationHook="spread_seg_visualization_hook",
 )

@@ -5,6 +5,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from mmseg_mllm.engine.sharding import is_sharded
+
 
 @HOOKS.register_module()
 class MergeAdaptersHook(Hook):
@@ -12,4 +14,5 @@ class MergeAdaptersHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        model.backbone.merge_adapters()
+        if not is_sharded(model):  # shards of a weight and of its adapter can't be added up
+            model.backbone.merge_adapters()

@@ -1,0 +1,28 @@
+"""What a sharded model needs around checkpoints and evaluation."""
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from mmseg_mllm.engine.sharding import gather, scatter, sharded_weights
+
+
+@HOOKS.register_module()
+class ShardsHook(Hook):
+    """Save whole tensors, cut loaded ones, and gather the model while it answers."""
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        checkpoint.update({name: state for name, state in runner.gathered.items() if name in checkpoint})
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        weights = checkpoint.get("state_dict", checkpoint)
+        weights.update(sharded_weights(weights, runner.model))
+
+    def before_val(self, runner: Runner) -> None:
+        gather(runner.model)
+
+    def after_val(self, runner: Runner) -> None:
+        scatter(runner.model)
+
+    def before_test(self, runner: Runner) -> None:
+        gather(runner.model)

@@ -1,0 +1,64 @@
+"""Runs of the toy config by torchrun, whole (DDP) and in shards; the argument is their list, as JSON."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from mmseg_mllm.engine.config import load_config
+from mmseg_mllm.engine.runner import QuietRunner, build_runner
+from mmseg_mllm.engine.sharding import is_sharded
+
+ROOT = Path(__file__).parents[2]
+
+
+def build(
+    *, data_root: str, work_dir: str, shard: bool, load_from: str | None, resume: bool, options: dict
+) -> QuietRunner:
+    short = {
+        "data_root": data_root,
+        "effective_batch_size": 4,
+        "randomness.seed": 5,
+        "train_cfg.max_iters": 4,
+        "train_cfg.val_interval": 3,
+        "param_scheduler.0.end": 1,
+        "param_scheduler.1.begin": 1,
+        "param_scheduler.1.end": 4,
+        "default_hooks.checkpoint.interval": 1,
+        "default_hooks.checkpoint.max_keep_ckpts": 9,
+        "default_hooks.logger.interval": 1,
+        "train_dataloader.batch_size": 2,
+        "train_dataloader.num_workers": 0,
+        "val_dataloader.num_workers": 0,
+        "test_dataloader.num_workers": 0,
+        "model.backbone.gradient_checkpointing": True,
+    }
+    config = load_config(str(ROOT / "configs/mllmseg/internvl_tiny_toy.py"), short | options)
+    config.launcher = "pytorch"
+    config.work_dir, config.shard, config.load_from, config.resume = work_dir, shard, load_from, resume
+    config.experiment_name = Path(work_dir).name
+    if load_from and not resume:
+        config.test_evaluator = [
+            dict(type="RESMetric"),
+            dict(type="DumpMasks", out_file=f"{work_dir}/masks.json"),
+        ]
+    return build_runner(config)
+
+
+def main() -> None:
+    for run in json.loads(sys.argv[1]):
+        runner = build(**run)
+        if run["load_from"] and not run["resume"]:
+            runner.test()
+        else:
+            runner.train()
+        assert is_sharded(runner.model) is run["shard"]
+        if run["shard"] and run["resume"]:
+            rows = sum(p.to_local().numel() for p in runner.model.parameters())
+            assert rows < 0.6 * sum(p.numel() for p in runner.model.parameters())
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
