@@ -40,7 +40,7 @@ PARTS = {
         "pretraining.standardise",
     ),
     "LOOPS": ("engine.train_loop",),
-    "OPTIM_WRAPPER_CONSTRUCTORS": ("pretraining.optimizer",),
+    "OPTIM_WRAPPER_CONSTRUCTORS": ("engine.optimizer",),
     "VISUALIZERS": ("visualization.referring_visualizer",),
 }
 """Modules that register something, by the registry of mmseg that they register it with."""

@@ -10,6 +10,9 @@ model = dict(
     )
 )
 optim_wrapper = dict(
-    optimizer=dict(lr=8e-4, betas=(0.9, 0.99)),
+    _delete_=True,
+    type="OptimWrapper",
+    optimizer=dict(type="AdamW", lr=8e-4, betas=(0.9, 0.99), weight_decay=0.05),
+    clip_grad=dict(max_norm=1.0),
     paramwise_cfg=dict(custom_keys={"position_embeddings": dict(lr_mult=10.0, decay_mult=0.0)}),
 )

@@ -2,7 +2,7 @@
 # the vision tower frozen. All scenes are made on the fly, with other seeds than the toy set's.
 _base_ = ["../_base_/models/internvl_tiny_pretrained.py", "../_base_/default_runtime.py"]
 image_size = 96
-max_iters = 6000
+max_iters = 4400
 batch_size = 8
 model = dict(
     _delete_=True,
@@ -15,7 +15,7 @@ model = dict(
         trainable=["projector", "llm", "lm_head"],
     ),
 )
-load_from = "work_dirs/internvl_toy_squares/iter_1300.pth"
+load_from = "work_dirs/internvl_toy_squares/iter_2600.pth"
 train_dataloader = dict(
     batch_size=batch_size,
     num_workers=1,
@@ -34,11 +34,13 @@ train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=25
 val_cfg = dict(type="ValLoop")
 optim_wrapper = dict(
     constructor="MuonConstructor",
-    muon=dict(lr=2.5e-3, weight_decay=0.05, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
-    adamw=dict(lr=1.5e-3, betas=(0.9, 0.95), weight_decay=0.0),
+    optimizer=dict(
+        muon=dict(lr=2.5e-3, weight_decay=0.05, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+        adamw=dict(lr=1.5e-3, betas=(0.9, 0.95), weight_decay=0.0),
+    ),
     clip_grad=dict(max_norm=1.0),
 )
-schedule = [
+param_scheduler = [
     dict(type="LinearLR", start_factor=1e-2, by_epoch=False, begin=0, end=60),
     dict(
         type="LinearLR",
@@ -49,7 +51,5 @@ schedule = [
         end=max_iters,
     ),
 ]
-param_scheduler = dict(muon=schedule, adamw=schedule)
 custom_hooks = [dict(type="StandardiseFeatures")]
 default_hooks = dict(checkpoint=dict(interval=250, max_keep_ckpts=2))
-del schedule

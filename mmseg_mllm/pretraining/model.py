@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
-from mmengine.optim import OptimWrapperDict
 from mmengine.structures import BaseDataElement
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -51,16 +50,6 @@ class MLLMChat(BaseModel):
         start_like_convolutions(self.backbone.model.model.vision_tower)
         start_by_likeness(self.backbone.model, self.backbone.tokenizer.tokenizer)
 
-    def train_step(self, data: dict, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
-        """One step of all optimisers."""
-        data = self.data_preprocessor(data, True)
-        losses = self(**data, mode="loss")
-        optim_wrapper.zero_grad()
-        losses["loss"].backward()
-        for wrapper in optim_wrapper.values():
-            wrapper.step()
-        return losses
-
     def forward(
         self, inputs: Tensor, data_samples: Sequence[BaseDataElement], mode: str = "tensor"
     ) -> Tensor | dict[str, Tensor] | list[BaseDataElement]:
@@ -72,7 +61,7 @@ class MLLMChat(BaseModel):
             losses = self.squares(vision.image_tokens, words, data_samples)
             if not self.with_text:
                 told = F.pixel_shuffle(self.pixels(vision.detail), self.backbone.patch_size)
-                losses["pixels"] = 2 * F.mse_loss(told, inputs)
+                losses["pixels"] = 8 * F.mse_loss(told, inputs)
                 return dict(loss=sum(losses.values()), **losses)
         layout = self._layout(inputs, data_samples).to(inputs.device)
         hidden = self.backbone.hidden_states(vision, layout)

@@ -9,10 +9,10 @@ from mmseg.registry import MODELS
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from mmseg_mllm.conversion.save import save_base, start_answer_tokens
+from mmseg_mllm.engine.optimizer import MuonConstructor
 from mmseg_mllm.pretraining.dataset import ToyChatDataset
 from mmseg_mllm.pretraining.language_start import start_by_likeness
 from mmseg_mllm.pretraining.metric import AnswerMetric
-from mmseg_mllm.pretraining.optimizer import MuonConstructor
 from mmseg_mllm.pretraining.standardise import standardise
 from mmseg_mllm.pretraining.vision_start import start_like_convolutions
 
@@ -122,15 +122,16 @@ def test_an_answer_is_right_where_the_model_would_write_it(model, batch):
 def test_both_optimisers_move_all_that_is_trained(model, batch, with_text, expected, idle):
     model.train()
     model.with_text = with_text
-    wrappers = MuonConstructor(dict(muon=dict(lr=1e-3), adamw=dict(lr=1e-3, weight_decay=0.0)))(model)
+    optimizer = dict(muon=dict(lr=1e-3), adamw=dict(lr=1e-3, weight_decay=0.0))
+    wrapper = MuonConstructor(dict(optimizer=optimizer))(model)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    losses = model.train_step(batch, wrappers)
+    losses = model.train_step(batch, wrapper)
     assert losses.keys() == {"loss"} | expected
     still = {name for name, p in model.named_parameters() if torch.equal(p, before[name])}
     # Softmax doesn't feel the keys' bias.
     assert {name for name in still if not any(part in name for part in (*idle, "k_proj.bias"))} == set()
     assert not any(part in name for part in idle for name in before.keys() - still)
-    assert {p.ndim for group in wrappers["muon"].param_groups for p in group["params"]} == {2}
+    assert {p.ndim for p in wrapper.param_groups[0]["params"]} == {2}
 
 
 @torch.no_grad()

@@ -1,0 +1,3 @@
+# All expressions of an image in one prompt, in training and test.
+_base_ = "./internvl_tiny_toy.py"
+model = dict(protocol="joint")
