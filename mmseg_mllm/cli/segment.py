@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 from mmseg_mllm.batch.settings import SAVES
+from mmseg_mllm.cli.model_flags import DEFAULT_MODEL, add_model_flags, at_least_one, tell_default_model
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.segmentors.protocols import PROTOCOLS
 
-DEFAULT_MODEL, DEFAULT_OUT, DEFAULT_SAVES, DEFAULT_BATCH = "tiny", "segmented", "overlay,mask,coco", 8
+DEFAULT_OUT, DEFAULT_SAVES, DEFAULT_BATCH = "segmented", "overlay,mask,coco", 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-q", "--query", action="append", default=[], metavar="TEXT", help="a sentence; may be repeated"
     )
     parser.add_argument("--queries", type=Path, metavar="FILE", help="text file with one sentence in a line")
-    parser.add_argument(
-        "--model",
-        metavar="NAME",
-        help=f"model folder, hub name, or packaged model (default: {DEFAULT_MODEL})",
-    )
-    parser.add_argument("--revision", help="branch, tag or commit of a hub name")
+    add_model_flags(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -45,19 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--protocol", choices=PROTOCOLS, help="how is asked (default: the model's own)")
     parser.add_argument(
-        "--image-size",
-        type=_at_least_one,
-        metavar="PIXELS",
-        help="side of the model's input; larger is finer",
-    )
-    parser.add_argument(
         "--batch",
-        type=_at_least_one,
+        type=at_least_one,
         default=DEFAULT_BATCH,
         metavar="N",
         help=f"images that go through the model together (default: {DEFAULT_BATCH})",
     )
-    parser.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU if there is one)")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -84,9 +73,7 @@ def run(args: argparse.Namespace) -> None:
         batch_size=args.batch,
     )
     if args.model is None and job.processes.is_first:
-        print(
-            f'no --model given: using "{DEFAULT_MODEL}", the one that comes with the package', file=sys.stderr
-        )
+        tell_default_model()
     try:
         complete = job.run()
     except KeyboardInterrupt:
@@ -101,9 +88,3 @@ def _saves(text: str) -> list[str]:
     if unknown:
         raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(SAVES)}")
     return [name for name in SAVES if name in wanted]
-
-
-def _at_least_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
-    return int(text)

@@ -1,0 +1,34 @@
+"""Flags of all subcommands that ask a model."""
+
+import argparse
+import sys
+
+DEFAULT_MODEL = "tiny"
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help=f"model folder, hub name, or packaged model (default: {DEFAULT_MODEL})",
+    )
+    parser.add_argument("--revision", help="branch, tag or commit of a hub name")
+    parser.add_argument(
+        "--image-size",
+        type=at_least_one,
+        metavar="PIXELS",
+        help="side of the model's input; larger is finer",
+    )
+    parser.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU if there is one)")
+
+
+def tell_default_model() -> None:
+    """Say on the error output which model is used where none was named."""
+    print(f'no --model given: using "{DEFAULT_MODEL}", the one that comes with the package', file=sys.stderr)
+
+
+def at_least_one(text: str) -> int:
+    """Type of a flag that takes whole numbers from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+    return int(text)
