@@ -69,6 +69,8 @@ setup(
         "mmpretrain": ["mmpretrain>=1.2,<2", "torchvision"],
         # For converting checkpoints that come with a tokenizer.model.
         "convert": ["sentencepiece>=0.2", "protobuf"],
+        # For the service that Label Studio asks.
+        "label-studio": ["starlette>=0.40,<2", "uvicorn>=0.30"],
         # For to_supervision.
         "supervision": ["supervision"],
         # For exporting models to ONNX and running them.

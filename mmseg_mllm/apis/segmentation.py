@@ -132,6 +132,11 @@ class Segmentation:
         """Whether there is such a thing and a mask of it."""
         return self.exists and self.area > 0
 
+    @property
+    def confidence(self) -> float:
+        """``score`` as a probability in [0, 1], p([SEG]) against p([REJ])."""
+        return _probability(self.score)
+
     @cached_property
     def _rle(self) -> dict[str, Any]:
         inside = self._resized(self.size) >= THRESHOLD
@@ -194,7 +199,7 @@ class Segmentations(list[Segmentation]):
         """What was found, for the package supervision.
 
         Results without a mask, or of what is not there, are left out. ``class_id`` counts the expressions as
-        asked, ``data["class_name"]`` has their texts, ``confidence`` is p([SEG]) against p([REJ]).
+        asked, ``data["class_name"]`` has their texts.
 
         Raises:
             ConfigError: the package is not installed.
@@ -211,7 +216,7 @@ class Segmentations(list[Segmentation]):
         return Detections(
             xyxy=np.array([result.box for _, result in found], np.float32),
             mask=np.stack([result.mask for _, result in found]),
-            confidence=np.array([_probability(result.score) for _, result in found], np.float32),
+            confidence=np.array([result.confidence for _, result in found], np.float32),
             class_id=np.array([k for k, _ in found]),
             data=dict(class_name=np.array([result.expression for _, result in found])),
         )
