@@ -1,6 +1,7 @@
 """The service over HTTP, asked as Label Studio asks."""
 
 import json
+import random
 import threading
 import urllib.error
 import urllib.request
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.mutations import damaged_bytes, damaged_structure
 from pycocotools import mask as coco_mask
 
 from mmseg_mllm.apis import RESPredictor
+from mmseg_mllm.errors import MMSegMLLMError
 from mmseg_mllm.label_studio.backend import LabelStudioBackend
 from mmseg_mllm.label_studio.images import TaskImages
 
@@ -218,3 +221,20 @@ def test_what_can_not_be_answered_is_told(ask, content, message):
 
 def test_no_tasks_have_no_predictions(ask):
     assert ask("predict", question())[1]["results"] == []
+
+
+def test_damaged_requests(predictor, label_studio):
+    backend = LabelStudioBackend(predictor=predictor, images=TaskImages(url=label_studio, token="key"))
+    context = {"result": [{"from_name": "prompt", "type": "textarea", "value": {"text": TEXTS[:1]}}]}
+    rng, told = random.Random(0), 0
+    for k in range(300):
+        request = question("/x.png", context=context if k % 2 else None)
+        request = damaged_structure(request, rng, for_json=True, witness="")
+        if k % 5 == 0:
+            request["label_config"] = damaged_bytes(CONFIG.encode(), rng).decode(errors="replace")
+        try:
+            answer = backend.predict(request)
+            assert len(answer["results"]) == len(request["tasks"])
+        except MMSegMLLMError:
+            told += 1
+    assert 50 < told < 290
