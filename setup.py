@@ -41,7 +41,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["mmseg_mllm", "mmseg_mllm.*"]),
-    package_data={"mmseg_mllm": ["py.typed", ".mim/configs/**/*.py", "weights/*/*"]},
+    package_data={"mmseg_mllm": ["py.typed", ".mim/configs/**/*.py", "weights/*/*", "web/examples/*"]},
     entry_points={"console_scripts": ["mmseg-mllm = mmseg_mllm.cli:main"]},
     cmdclass={"build_py": BuildWithPth},
     python_requires=">=3.10",
@@ -69,12 +69,15 @@ setup(
         "mmpretrain": ["mmpretrain>=1.2,<2", "torchvision"],
         # For converting checkpoints that come with a tokenizer.model.
         "convert": ["sentencepiece>=0.2", "protobuf"],
+        # For the page.
+        "web": ["gradio>=6,<7"],
         # For the service that Label Studio asks.
         "label-studio": ["starlette>=0.40,<2", "uvicorn>=0.30"],
         # For to_supervision.
         "supervision": ["supervision"],
         # For exporting models to ONNX and running them.
         "export": ["onnx", "onnxscript", "onnxruntime"],
-        "test": ["pytest>=8", "ruff"],
+        # Its tests use Debian's chromium and chromium-driver, or others of these names.
+        "test": ["pytest>=8", "ruff", "gradio>=6,<7", "selenium>=4.11"],
     },
 )

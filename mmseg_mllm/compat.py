@@ -123,6 +123,22 @@ def quiet_upstream() -> Iterator[None]:
             transformers.logging.enable_progress_bar()
 
 
+@contextlib.contextmanager
+def no_stub_files() -> Iterator[None]:
+    """Keep Gradio 6.31 from writing a .pyi file into the package for each component that is defined there.
+
+    Can go when it writes them on demand.
+    """
+    from gradio import component_meta
+
+    write = component_meta.create_or_modify_pyi
+    component_meta.create_or_modify_pyi = lambda *_: None
+    try:
+        yield
+    finally:
+        component_meta.create_or_modify_pyi = write
+
+
 def pixel_shuffle(cells: torch.Tensor, scale: int) -> torch.Tensor:
     """``F.pixel_shuffle`` to one channel: (N, scale^2, H, W) -> (N, 1, scale * H, scale * W).
 

@@ -63,7 +63,9 @@ class _Seen:
 
     @property
     def nbytes(self) -> int:
-        return self.features.nbytes
+        """Memory on the model's device and beside it, where the picture of a small model's image is most."""
+        picture = 3 * self.image.picture.width * self.image.picture.height
+        return self.features.nbytes + self.image.inputs.nbytes + picture
 
 
 class RESPredictor:
@@ -75,8 +77,7 @@ class RESPredictor:
 
     Args:
         model: A segmentor with its weights.
-        max_image_bytes: How much may be kept of images, on the model's device. The image in use is kept in
-            any case.
+        max_image_bytes: How much may be kept of images. The image in use is kept in any case.
         source: Where the model came from.
     """
 

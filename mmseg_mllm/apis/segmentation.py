@@ -1,7 +1,7 @@
 """What a model sees, in the forms in which other tools take it."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -126,7 +126,7 @@ class Segmentation:
 
         No mask is drawn of what is not there.
         """
-        return _overlay([self], self.picture)
+        return Segmentations([self], size=self.size, picture=self.picture).plot()
 
     @property
     def found(self) -> bool:
@@ -136,7 +136,8 @@ class Segmentation:
     @property
     def confidence(self) -> float:
         """``score`` as a probability in [0, 1], p([SEG]) against p([REJ])."""
-        return _probability(self.score)
+        odds = math.exp(-abs(self.score))
+        return (1 if self.score > 0 else odds) / (1 + odds)
 
     @cached_property
     def _rle(self) -> dict[str, Any]:
@@ -146,12 +147,12 @@ class Segmentation:
     def _resized(self, size: tuple[int, int]) -> np.ndarray:
         return resized_maps(torch.from_numpy(self.map)[None], size)[0].numpy()
 
-    def _layer(self, size: tuple[int, int]) -> "Layer":
-        from mmseg_mllm.visualization.overlay import Layer
+    def _layer(self, size: tuple[int, int], *, index: int) -> "Layer":
+        from mmseg_mllm.visualization.overlay import Layer, color_of
 
         mask = self._resized(size) >= THRESHOLD
         note = "not there" if not self.exists else "" if mask.any() else "no pixels"
-        return Layer(text=self.expression, note=note, mask=mask & self.exists)
+        return Layer(text=self.expression, note=note, color=color_of(index), mask=mask & self.exists)
 
 
 class Segmentations(list[Segmentation]):
@@ -192,9 +193,28 @@ class Segmentations(list[Segmentation]):
             picture=picture,
         )
 
-    def plot(self) -> Image.Image:
-        """:meth:`Segmentation.plot` for all of them, in a colour each."""
-        return _overlay(self, self.picture)
+    def plot(self, *, shown: Collection[int] | None = None, legend: bool = True) -> Image.Image:
+        """:meth:`Segmentation.plot` for all of them, in a colour each.
+
+        Args:
+            shown: Numbers of those to draw, from 0; the others' colours stay theirs.
+            legend: Whether there is one below the image.
+        """
+        # Imported where something is drawn: it takes half a second.
+        from mmseg_mllm.visualization.overlay import draw_overlay
+
+        return draw_overlay(self.picture, self.layers(shown=shown), legend=legend)
+
+    def layers(self, *, shown: Collection[int] | None = None) -> list["Layer"]:
+        """What :meth:`plot` draws, with the masks at the size of the drawing."""
+        from mmseg_mllm.visualization.overlay import overlay_size
+
+        width, height = overlay_size(*self.picture.size)
+        return [
+            result._layer((height, width), index=index)
+            for index, result in enumerate(self)
+            if shown is None or index in shown
+        ]
 
     def to_supervision(self) -> "supervision.Detections":
         """What was found, for the package supervision.
@@ -221,16 +241,3 @@ class Segmentations(list[Segmentation]):
             class_id=np.array([k for k, _ in found]),
             data=dict(class_name=np.array([result.expression for _, result in found])),
         )
-
-
-def _overlay(results: Sequence[Segmentation], picture: Image.Image) -> Image.Image:
-    # Imported where something is drawn: it takes half a second.
-    from mmseg_mllm.visualization.overlay import draw_overlay, overlay_size
-
-    width, height = overlay_size(*picture.size)
-    return draw_overlay(picture, [result._layer((height, width)) for result in results])
-
-
-def _probability(score: float) -> float:
-    """Of log odds."""
-    return 1 / (1 + math.exp(-score)) if score > 0 else 1 - 1 / (1 + math.exp(score))

@@ -1,5 +1,6 @@
 """Several masks over one image, in a colour each, with a legend."""
 
+import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,10 @@ COLORS = (
     (0, 114, 178),
     (230, 159, 0),
 )
+GOLDEN_RATIO = (5**0.5 - 1) / 2
+"""Turned by it, each further hue is far from those before."""
+SHADES = ((1.0, 0.5), (0.4, 1.0), (0.6, 0.75), (1.0, 1.0))
+"""Saturation and value of what follows after ``COLORS``, in turn."""
 MIN_SIDE = 480
 """Pixels of an overlay's longer side: smaller images are enlarged to it."""
 
@@ -31,11 +36,13 @@ class Layer:
     Attributes:
         text: What was asked.
         note: At the right of it; '' for nothing.
+        color: RGB, see :func:`color_of`.
         mask: (H, W) bool at the size of :func:`overlay_size`; may be empty.
     """
 
     text: str
     note: str
+    color: tuple[int, int, int]
     mask: np.ndarray
 
 
@@ -45,7 +52,7 @@ def overlay_size(width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def draw_overlay(picture: Image.Image, layers: Sequence[Layer]) -> Image.Image:
+def draw_overlay(picture: Image.Image, layers: Sequence[Layer], *, legend: bool = True) -> Image.Image:
     """Dim all but the masks, outline them, and write what they are below the image.
 
     What is in a mask keeps its own colours: sentences name them.
@@ -53,16 +60,18 @@ def draw_overlay(picture: Image.Image, layers: Sequence[Layer]) -> Image.Image:
     Args:
         picture: RGB of any size; is drawn at :func:`overlay_size`.
         layers: From the first, which lies lowest, to the last.
+        legend: Whether there is text below the image.
     """
     size = overlay_size(*picture.size)
     drawn = np.array(picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC))
     line = max(3, round(max(size) / 300))
     _dim_around(drawn, [layer.mask for layer in layers])
-    for index, layer in enumerate(layers):
+    for layer in layers:
         # The white rim keeps the outline visible on a background of its own colour.
         _outline(drawn, layer.mask, (255, 255, 255), width=line + 1)
-        _outline(drawn, layer.mask, color_of(index), width=line)
-    return _with_legend(Image.fromarray(drawn), layers)
+        _outline(drawn, layer.mask, layer.color, width=line)
+    image = Image.fromarray(drawn)
+    return _with_legend(image, layers) if legend and layers else image
 
 
 def _dim_around(drawn: np.ndarray, masks: Sequence[np.ndarray]) -> None:
@@ -90,13 +99,15 @@ def _around(mask: np.ndarray, *, margin: int) -> tuple[slice, slice]:
 
 
 def color_of(index: int) -> tuple[int, int, int]:
-    """RGB of the layer of that number."""
-    return COLORS[index % len(COLORS)]
+    """RGB of the layer of that number; the first 32 are told apart by eye."""
+    if index < len(COLORS):
+        return COLORS[index]
+    hue, (saturation, value) = index * GOLDEN_RATIO % 1, SHADES[index % len(SHADES)]
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _with_legend(image: Image.Image, layers: Sequence[Layer]) -> Image.Image:
-    if not layers:
-        return image
     text = max(14, min(28, image.width // 36))
     row, gap = round(1.7 * text), round(0.6 * text)
     font, small = CaptionFont(text), CaptionFont(round(0.85 * text))
@@ -106,7 +117,7 @@ def _with_legend(image: Image.Image, layers: Sequence[Layer]) -> Image.Image:
     draw = ImageDraw.Draw(page)
     for index, layer in enumerate(layers):
         middle, x = image.height + gap + index * row + row // 2, gap + round(0.8 * text)
-        draw.rectangle((gap, middle - text // 2 + 1, x, middle + text // 2 - 1), fill=color_of(index))
+        draw.rectangle((gap, middle - text // 2 + 1, x, middle + text // 2 - 1), fill=layer.color)
         room = width - x - 3 * gap - small.getlength(layer.note)
         caption = shorten(" ".join(layer.text.split()), font=font, width=room)
         font.draw(page, (x + gap, middle), caption, fill=INK, anchor="lm")

@@ -162,6 +162,14 @@ def test_several_images_are_held_within_the_bound(predictor, image):
     assert tiny.images == ("only",)
 
 
+def test_pictures_count_for_the_bound(predictor):
+    """3.84 MB each, beside some kilobytes for the model."""
+    small = RESPredictor(model=predictor.model, max_image_bytes=9_000_000)
+    for name in "abc":
+        small.set_image(np.zeros((800, 1600, 3), np.uint8), name=name)
+    assert small.images == ("b", "c")
+
+
 def test_memory_does_not_grow_with_pixels_times_expressions(predictor):
     """12 megapixels are 48 MB of probabilities and 12 MB of mask for each expression."""
     predictor.set_image(np.zeros((3000, 4000, 3), np.uint8))

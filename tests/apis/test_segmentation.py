@@ -94,6 +94,20 @@ def test_the_overlay_shows_what_is_there_as_it_is_and_dims_the_rest(answer):
     assert answer[0].plot().width == 480
 
 
+def test_what_is_switched_off_is_not_drawn_and_colours_stay(answer):
+    def colours(picture: Image.Image) -> set:
+        return {tuple(pixel) for pixel in np.array(picture).reshape(-1, 3).tolist()}
+
+    dog, wall = (240, 110, 0), (204, 121, 167)  # the first and the fourth
+    both, one, none = (answer.plot(shown=shown, legend=False) for shown in (None, [3], []))
+    assert both.size == one.size == none.size == (480, 320)  # no legend
+    assert {dog, wall} <= colours(both)
+    assert dog not in colours(one)
+    assert wall in colours(one)
+    assert colours(none) == {(50, 60, 70)}
+    assert dog not in colours(answer.plot(shown=[3]))  # nor in the legend
+
+
 def test_supervision_takes_it(answer):
     pytest.importorskip("supervision")
     detections = answer.to_supervision()

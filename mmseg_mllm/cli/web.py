@@ -1,0 +1,61 @@
+"""``mmseg-mllm web``: a page in the browser."""
+
+import argparse
+import signal
+import sys
+import threading
+from importlib.util import find_spec
+
+from mmseg_mllm.cli.model_flags import DEFAULT_MODEL, add_model_flags, at_least_one, tell_default_model
+from mmseg_mllm.errors import ConfigError
+
+HERE = "127.0.0.1"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_model_flags(parser)
+    parser.add_argument(
+        "--host",
+        default=HERE,
+        help=f"address to listen on (default: {HERE}, this machine alone); 0.0.0.0 for all who reach it",
+    )
+    parser.add_argument("--port", type=_port, help="(default: the first free one from 7860)")
+
+
+def run(args: argparse.Namespace) -> None:
+    if find_spec("gradio") is None:
+        raise ConfigError("the page needs Gradio: pip install 'mmseg_mllm[web]'")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # uploads are removed then as well
+    try:
+        _serve(args)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+
+
+def _serve(args: argparse.Namespace) -> None:
+    # Imported after the arguments were found right.
+    from mmseg_mllm.apis import RESPredictor
+    from mmseg_mllm.web.serve import page_server
+
+    if args.model is None:
+        tell_default_model()
+    predictor = RESPredictor.from_pretrained(
+        args.model or DEFAULT_MODEL, device=args.device, revision=args.revision, image_size=args.image_size
+    )
+    says = _says(args.model)
+    with page_server(predictor=predictor, model=says, host=args.host, port=args.port) as address:
+        print(f"the page is at {address} (Ctrl-C ends it)", flush=True)
+        threading.Event().wait()
+
+
+def _port(text: str) -> int:
+    port = at_least_one(text)
+    if port > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port: they go up to 65535")
+    return port
+
+
+def _says(model: str | None) -> str:
+    if model is None:
+        return "Model: **tiny**, which comes with the package. It knows drawn shapes and nothing else."
+    return f"Model: **{model}**"
