@@ -71,6 +71,8 @@ setup(
         "convert": ["sentencepiece>=0.2", "protobuf"],
         # For the page.
         "web": ["gradio>=6,<7"],
+        # For the service that Label Studio asks.
+        "label-studio": ["starlette>=0.40,<2", "uvicorn>=0.30"],
         # For to_supervision.
         "supervision": ["supervision"],
         # For exporting models to ONNX and running them.

@@ -3,9 +3,11 @@
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
@@ -21,6 +23,8 @@ URL_STARTS = ("http://", "https://")
 URL_TIMEOUT, URL_SECONDS = 20.0, 120.0
 """Seconds that a server may be silent, and that a download may take in all."""
 _CHUNK = 2**16
+_URL_CHARACTERS = "%/:?#[]@!$&'()*+,;=~"
+"""That stay as they are; % begins what is quoted already."""
 
 
 def load_image(source: ImageSource, *, upright: bool = True) -> np.ndarray:
@@ -45,7 +49,7 @@ def load_image(source: ImageSource, *, upright: bool = True) -> np.ndarray:
     if isinstance(source, Image.Image):
         return rgb_of(source, name=getattr(source, "filename", "") or "the image", upright=upright)
     if isinstance(source, str) and source.lower().startswith(URL_STARTS):
-        return decode_rgb(_download(source), name=source, upright=upright)
+        return decode_rgb(download(source), name=source, upright=upright)
     if isinstance(source, str | Path):
         return read_rgb(source, upright=upright)
     if isinstance(source, bytes | bytearray | memoryview):
@@ -76,15 +80,23 @@ def _name_of(file: BinaryIO) -> str:
     return name if isinstance(name, str) else "the file"
 
 
-def _download(url: str) -> bytes:
-    """Content of a URL, within a bound of bytes and of time.
+def download(url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None) -> bytes:
+    """Content of an http(s) URL, within a bound of bytes and of time.
+
+    Args:
+        url: What must be quoted in it, such as spaces, is.
+        headers: For this address alone, not for one that it leads on to.
+        body: To post.
 
     Raises:
         DataError: it can't be had.
     """
     end, content = time.monotonic() + URL_SECONDS, bytearray()
-    request = urllib.request.Request(url, headers={"User-Agent": f"mmseg_mllm/{__version__}"})
     try:
+        address = quote(url, safe=_URL_CHARACTERS)
+        request = urllib.request.Request(address, body, {"User-Agent": f"mmseg_mllm/{__version__}"})
+        for name, value in (headers or {}).items():
+            request.add_unredirected_header(name, value)
         with urllib.request.urlopen(request, timeout=URL_TIMEOUT) as answer:
             while chunk := answer.read1(_CHUNK):
                 content += chunk

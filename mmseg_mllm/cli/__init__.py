@@ -14,6 +14,7 @@ from mmseg_mllm.version import __version__
 COMMANDS = dict(
     segment="masks for sentences in images, folders and lists",
     web="a page in the browser: drop an image, write sentences, see masks",
+    **{"label-studio": "the service that Label Studio asks for masks"},
     info="what a model is: base, parameters, prompt, protocol, sizes",
     convert="weights of MLLMSeg's authors, InternVL or an own checkpoint to a model folder",
     configs="the configs that come with the package: list them, copy one",

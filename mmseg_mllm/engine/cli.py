@@ -4,6 +4,7 @@ import argparse
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -113,6 +114,8 @@ def made_by() -> str:
 
 def run_tool(main: Callable[[], None]) -> None:
     """Run a tool's main function; an error meant for people ends it with its message and exit code 1."""
+    # Of an image whose EXIF block or tags are damaged, while its pixels are read all the same.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
         main()
     except (TypeError, KeyError) as error:

@@ -78,7 +78,7 @@ def _dim_around(drawn: np.ndarray, masks: Sequence[np.ndarray]) -> None:
     """Dim the pixels of (H, W, 3) that are in no mask; nothing where no mask has any."""
     if any(mask.any() for mask in masks):
         outside = ~np.logical_or.reduce(masks)
-        dimmed = cv2.LUT(drawn, (SURROUNDINGS * np.arange(256)).round().astype(np.uint8))
+        dimmed = cv2.convertScaleAbs(drawn, alpha=SURROUNDINGS)
         cv2.copyTo(dimmed, outside.astype(np.uint8), drawn)
 
 
@@ -87,8 +87,7 @@ def _outline(drawn: np.ndarray, mask: np.ndarray, color: tuple[int, int, int], *
     place = _around(mask, margin=width)
     inside = mask[place].astype(np.uint8)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
-    part = drawn[place].copy()
-    drawn[place] = cv2.copyTo(np.full_like(part, color), cv2.dilate(inside, disc) - inside, part)
+    drawn[place][(cv2.dilate(inside, disc) - inside).view(bool)] = color
 
 
 def _around(mask: np.ndarray, *, margin: int) -> tuple[slice, slice]:

@@ -1,0 +1,1 @@
+"""The service that Label Studio asks for masks."""
