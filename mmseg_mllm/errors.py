@@ -15,3 +15,7 @@ class ConfigError(MMSegMLLMError):
 
 class CheckpointError(MMSegMLLMError):
     """Weights are missing, unreadable, or belong to another model."""
+
+
+class TrainingError(MMSegMLLMError):
+    """A training can't go on by itself."""

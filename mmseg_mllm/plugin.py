@@ -32,6 +32,7 @@ PARTS = {
     ),
     "HOOKS": (
         "engine.hooks.progress_hook",
+        "engine.hooks.checkpoint_hook",
         "engine.hooks.class_count_hook",
         "engine.hooks.loss_curve_hook",
         "engine.hooks.merge_adapters_hook",
@@ -40,6 +41,7 @@ PARTS = {
         "pretraining.standardise",
     ),
     "LOOPS": ("engine.train_loop",),
+    "OPTIM_WRAPPERS": ("engine.finite_optim_wrapper",),
     "OPTIM_WRAPPER_CONSTRUCTORS": ("engine.optimizer",),
     "VISUALIZERS": ("visualization.referring_visualizer",),
 }

@@ -10,7 +10,10 @@ import signal
 import sys
 from pathlib import Path
 
+import psutil
+
 from mmseg_mllm.engine.cli import COMMAND, check_checkpoint_path, check_config_path, made_by, run_tool
+from mmseg_mllm.engine.stop_signal import EXIT_CODE
 from mmseg_mllm.engine.threads import VARIABLE, idle_cores
 from mmseg_mllm.errors import ConfigError, MMSegMLLMError
 
@@ -47,16 +50,34 @@ def main() -> None:
     command = os.environ.setdefault(COMMAND, made_by())
     # The processes tell their errors themselves; torchrun's report of them would bury the message.
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    pass_on_stop_signals()
     start = [f"--nproc_per_node={args.processes}", *rendezvous(), args.script, args.config, *rest]
     try:
         run(get_args_parser().parse_args([*start, "--launcher=pytorch"]))
     except ChildFailedError as error:
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+        if EXIT_CODE in codes.values():  # stopped and saved; the others are ended meanwhile
+            sys.exit(EXIT_CODE)
         killed = {rank: -code for rank, code in codes.items() if code < 0}
         # Those that torchrun itself ends, after another's error, get SIGTERM.
         if killed and (set(killed.values()) != {signal.SIGTERM} or len(killed) == len(codes)):
             raise ProcessKilledError(killed_message(killed, args.processes, command)) from None
         sys.exit(1)
+
+
+def pass_on_stop_signals() -> None:
+    """Let the processes save when this one is told to stop; torchrun would end them at once.
+
+    They take SIGUSR1 for that: SIGTERM is what torchrun ends them with when one has failed.
+    """
+    os.environ["PET_SIGNALS_TO_HANDLE"] = "SIGINT,SIGHUP,SIGQUIT"  # torchrun's own, without SIGTERM
+
+    def pass_on(number: int, frame: object) -> None:
+        for process in psutil.Process().children():
+            process.send_signal(signal.SIGUSR1)
+
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, pass_on)
 
 
 class ProcessKilledError(MMSegMLLMError):

@@ -11,7 +11,6 @@ import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from PIL import Image
@@ -31,7 +30,7 @@ from mmseg_mllm.hub.source import ModelSource, find_model
 from mmseg_mllm.models import MLLMSegmentor
 from mmseg_mllm.models.answers import Answers
 from mmseg_mllm.models.backbones.compute_dtype import compute_dtype
-from mmseg_mllm.models.checkpoints import mapped, readable
+from mmseg_mllm.models.checkpoints import load_weights
 from mmseg_mllm.models.features import SeenImages
 from mmseg_mllm.models.model_folder import use_model_folder
 from mmseg_mllm.prompts import expression_problem
@@ -193,8 +192,7 @@ class RESPredictor:
         with quiet_upstream(), torch.device(device):
             model = MODELS.build(model_config)
         if not in_folder:
-            with readable(checkpoint), mapped(checkpoint):
-                load_checkpoint(model, checkpoint, map_location="cpu")
+            load_weights(model, checkpoint)
             model.backbone.merge_adapters()
         return cls(model=model.to(device), **kwargs)
 

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume",
         nargs="?",
         const="auto",
-        help="go on from this checkpoint, or without a value from the last one in the work dir",
+        help="go on from this checkpoint, or without a value from the work dir's newest that can be read",
     )
     parser.add_argument("--amp", action="store_true", help="compute in bfloat16, train in float32")
 

@@ -15,10 +15,12 @@ from mmseg_mllm.conversion.folder_files import ORIGINAL_DIR
 from mmseg_mllm.conversion.lora import MergedTensors
 from mmseg_mllm.conversion.new_folder import new_folder
 from mmseg_mllm.conversion.result import Conversion
-from mmseg_mllm.conversion.tensor_files import ShardWriter, TensorFiles
+from mmseg_mllm.conversion.tensor_files import ShardWriter, StateTensors, TensorFiles
+from mmseg_mllm.conversion.trained import checkpoint_model
 from mmseg_mllm.errors import CheckpointError, ConfigError
 from mmseg_mllm.models import MLLMSegmentor
 from mmseg_mllm.models.backbones.mllm_backbone import build_tokenizer
+from mmseg_mllm.models.checkpoints import trained_base
 from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE
 from mmseg_mllm.weights import packaged
 
@@ -28,7 +30,8 @@ BACKBONE, HEAD = "backbone.model.", "decode_head."
 def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conversion:
     """Merge LoRA and trained token rows of a checkpoint, and write a model folder.
 
-    The checkpoint is read tensor by tensor; the model is not built.
+    A whole checkpoint is read tensor by tensor, and the model is not built. One without its base is put on it
+    in memory, in the dtype that the base had in training.
 
     Args:
         model: ``model`` of the config that it was trained with.
@@ -36,7 +39,7 @@ def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conve
         target: Folder to make.
 
     Raises:
-        CheckpointError: the file is damaged, or belongs to another config.
+        CheckpointError: the file is damaged, or belongs to another config or base.
         ConfigError: the target exists, the config names no tokenizer, or has what a folder can't hold.
     """
     if model.get("type") != MLLMSegmentor.__name__:
@@ -52,7 +55,10 @@ def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conve
         )
     if not checkpoint.is_file():
         raise CheckpointError(f"{checkpoint}: no such checkpoint")
-    files = TensorFiles(files=[checkpoint])
+    if trained_base(checkpoint) is None:
+        files = TensorFiles(files=[checkpoint])
+    else:
+        files = StateTensors(checkpoint_model(model, checkpoint).state_dict())
     lora = backbone.get("lora") or {}
     tensors = MergedTensors(
         tensors=files, scaling=_scaling(lora), token_ids=[tokenizer.seg_id, tokenizer.rej_id]

@@ -115,6 +115,28 @@ class TensorFiles:
             return tensor.clone(memory_format=torch.contiguous_format)
 
 
+class StateTensors:
+    """Tensors of a model in memory, in the manner of :class:`TensorFiles`.
+
+    Args:
+        state: Its ``state_dict()``.
+    """
+
+    def __init__(self, state: dict[str, Tensor]) -> None:
+        self._state = state
+        self.shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        self.dtypes = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in state.items()}
+        self.total_bytes = sum(tensor.nbytes for tensor in state.values())
+
+    def in_file_order(self, name: str) -> tuple[str, str]:
+        """Sort key."""
+        return "", name
+
+    def get(self, name: str) -> Tensor:
+        """One tensor, apart from the model's."""
+        return self._state[name].detach().clone(memory_format=torch.contiguous_format)
+
+
 def _content(path: Path) -> "_Safetensors | _Pickled":
     return _Safetensors(path) if path.suffix == ".safetensors" else _Pickled(path)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
@@ -80,7 +79,7 @@ def fit_effective_batch(config: Config, *, processes: int) -> None:
 
     ``effective_batch_size`` of the config counts images per optimiser step over all processes;
     ``train_dataloader.batch_size`` is the most that one process holds at a time. Fewer processes than
-    planned accumulate gradients, and everything counted in iterations is stretched by as much.
+    planned accumulate the gradients of several batches; iterations are steps of the optimiser in any case.
 
     Raises:
         ConfigError: the effective batch can't be divided evenly.
@@ -100,7 +99,7 @@ def fit_effective_batch(config: Config, *, processes: int) -> None:
         rounds += 1
     config.train_dataloader.batch_size = share // rounds
     if rounds > 1:
-        _stretch(config, rounds)
+        config.optim_wrapper.accumulative_counts = rounds
 
 
 def check_vis_backends(config: Config) -> None:
@@ -125,17 +124,6 @@ def _fit_workers(dataloader: dict) -> None:
             dataloader.pop(setting, None)
 
 
-def _stretch(config: Config, rounds: int) -> None:
-    config.optim_wrapper.accumulative_counts = rounds
-    config.train_cfg.max_iters *= rounds
-    config.train_cfg.val_interval *= rounds
-    config.default_hooks.checkpoint.interval *= rounds
-    for scheduler in config.param_scheduler:
-        for key in ("begin", "end", "T_max"):
-            if key in scheduler:
-                scheduler[key] *= rounds
-
-
 def _dicts_with(node, key: str) -> Iterator[ConfigDict]:
     if isinstance(node, dict):
         if key in node and "type" in node:
@@ -148,10 +136,9 @@ def _dicts_with(node, key: str) -> Iterator[ConfigDict]:
 
 
 def resume(config: Config, checkpoint: str | None) -> None:
-    """Let a run go on from a checkpoint: the given one, or the newest of its ``work_dir`` if there is one.
+    """Let a run go on from a checkpoint: the given one, or the newest of its ``work_dir`` that can be read.
 
-    mmengine would resume from the ``load_from`` of a config, where it has one: from what the run began with.
+    Where the work dir has none, the run begins as the config says.
     """
-    config.resume = checkpoint is not None or Path(config.work_dir, "last_checkpoint").is_file()
-    if config.resume:
-        config.load_from = checkpoint
+    config.resume = "newest" if checkpoint is None else True
+    config.load_from = checkpoint or config.get("load_from")

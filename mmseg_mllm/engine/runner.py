@@ -3,13 +3,15 @@
 import contextlib
 import logging
 import re
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.model import convert_sync_batchnorm, is_model_wrapper
+from mmengine.model import convert_sync_batchnorm
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
@@ -21,13 +23,17 @@ from mmseg_mllm.compat import (
     without_prints,
     wrap_for_cpu_processes,
 )
+from mmseg_mllm.engine.checkpoints.content import STEPS, bare_model, checkpoint_content, on_host
+from mmseg_mllm.engine.checkpoints.files import write_checkpoint
+from mmseg_mllm.engine.checkpoints.newest import newest_checkpoint
 from mmseg_mllm.engine.config import check_vis_backends
 from mmseg_mllm.engine.hooks import ClassCountHook, ShardsHook
 from mmseg_mllm.engine.semseg import is_referring
-from mmseg_mllm.engine.sharding import check_shard, is_sharded, shard, sharded_moments, whole_state
+from mmseg_mllm.engine.sharding import check_shard, is_sharded, shard, sharded_moments
 from mmseg_mllm.engine.threads import choose_threads
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.checkpoints import mapped, readable
+from mmseg_mllm.models.frozen_base import add_base
 
 
 class QuietRunner(Runner):
@@ -40,6 +46,7 @@ class QuietRunner(Runner):
     def register_hooks(self, *args, **kwargs) -> None:
         super().register_hooks(*args, **kwargs)
         self.register_hook(ClassCountHook())
+        self.register_hook(_BaseHook())
         if self.cfg.get("shard"):
             self.register_hook(ShardsHook())
 
@@ -79,14 +86,6 @@ class QuietRunner(Runner):
         if not is_sharded(self.model):
             super()._init_model_weights()
 
-    def save_checkpoint(self, *args, **kwargs) -> None:
-        """mmengine's; all processes gather what the first one writes of a sharded model."""
-        if is_sharded(self.model):
-            parts = dict(state_dict=self.model, optimizer=self.optim_wrapper)
-            self.gathered = {name: whole_state(part.state_dict()) for name, part in parts.items()}
-        super().save_checkpoint(*args, **kwargs)
-        self.gathered = None
-
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
         """mmengine's, from memory that GPUs copy from without the CPU, where there are any."""
@@ -113,22 +112,73 @@ class QuietRunner(Runner):
         with readable(filename), mapped(filename), without_prints():
             checkpoint = super().load_checkpoint(filename, *args, **kwargs)
         if self._resume:
-            self._check_same_stretch(filename, checkpoint)
+            _check_counting(filename, checkpoint)
             if is_sharded(self.model) and "optimizer" in checkpoint:
                 moments = sharded_moments(checkpoint["optimizer"], self.optim_wrapper.optimizer)
                 checkpoint["optimizer"] = moments
         return checkpoint
 
-    def _check_same_stretch(self, filename: str, checkpoint: dict) -> None:
-        """Iterations count accumulated batches: a schedule goes on only with as many of them."""
-        begun = re.search(r"accumulative_counts=(\d+)", checkpoint.get("meta", {}).get("cfg", ""))
-        before = int(begun[1]) if begun else 1
-        now = self.cfg.optim_wrapper.get("accumulative_counts", 1)
-        if before != now:
-            raise ConfigError(
-                f"{filename}: begun with {before} batches per optimiser step, this run has {now}; resume "
-                "with as many processes as it was begun with"
-            )
+    def load_or_resume(self) -> None:
+        """mmengine's; without a given checkpoint, from the newest of the work dir that can be read.
+
+        mmengine would take what the config's ``load_from`` begins with, where it has one.
+        """
+        if self._resume == "newest" or (self._resume and self._load_from is None):
+            found = [None]
+            if is_main_process():
+                found[0], passed_over = newest_checkpoint(Path(self.work_dir))
+                for reason in passed_over:
+                    self.logger.warning(f"passed over: {reason}")
+                going_on = f"going on from {found[0]}" if found[0] else "no checkpoint yet: beginning anew"
+                print(f"--resume: {going_on}")
+            broadcast_object_list(found)
+            self._resume = found[0] is not None
+            self._load_from = str(found[0]) if self._resume else self._load_from
+        super().load_or_resume()
+
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: dict | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict | None = None,
+        by_epoch: bool = True,
+        backend_args: dict | None = None,
+    ) -> None:
+        """mmengine's, but without the model's frozen base, and written whole or not at all.
+
+        Called in every process; arguments are mmengine's, of which those of file backends are not used.
+
+        Raises:
+            OSError: it can't be written; nothing is left behind.
+        """
+        done = dict(epoch=self.epoch + by_epoch, iter=self.iter + (not by_epoch)) | (meta or {})
+        content = checkpoint_content(
+            self, optimizer=save_optimizer, schedulers=save_param_scheduler, meta=done
+        )
+        if is_main_process():
+            write_checkpoint(on_host(content, copied=False), Path(out_dir, filename))
+
+
+class _BaseHook(Hook):
+    """Completes a checkpoint that holds what was trained by the base that the model was built on."""
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        add_base(checkpoint, bare_model(runner), where=str(runner._load_from))
+
+
+def _check_counting(filename: str, checkpoint: dict) -> None:
+    """Iterations of earlier versions counted batches where gradients were accumulated."""
+    meta = checkpoint.get("meta", {})
+    begun = re.search(r"accumulative_counts=(\d+)", meta.get("cfg", ""))
+    if begun and int(begun[1]) > 1 and not meta.get(STEPS):
+        raise ConfigError(
+            f"{filename}: a version that counted batches wrote it, {begun[1]} to a step of the optimiser; "
+            "this one counts steps and can't resume it. Go on with that version, or begin anew from its "
+            "weights with load_from"
+        )
 
 
 def build_runner(config: Config) -> QuietRunner:
@@ -141,7 +191,6 @@ def build_runner(config: Config) -> QuietRunner:
     with quiet_upstream():
         runner = QuietRunner.from_cfg(config)
     if is_main_process():
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        dtype = getattr(getattr(model, "backbone", None), "dtype", None)
+        dtype = getattr(getattr(bare_model(runner), "backbone", None), "dtype", None)
         print(f"computing on {get_device()}{f' in {dtype}' if dtype else ''}{threads}".replace("torch.", ""))
     return runner

@@ -123,8 +123,13 @@ def _units(model: nn.Module) -> list[FSDPModule]:
 
 
 def _rows_like(whole: Tensor, own: Tensor | None) -> Tensor:
-    """This process's rows of a tensor, as a shard like ``own``; of another shape it is left as it is."""
-    if not isinstance(own, DTensor) or not torch.is_tensor(whole) or whole.shape != own.shape:
+    """This process's rows of a tensor, as a shard like ``own``; a shard or one of another shape stays."""
+    if (
+        isinstance(whole, DTensor)
+        or not isinstance(own, DTensor)
+        or not torch.is_tensor(whole)
+        or whole.shape != own.shape
+    ):
         return whole
     shape, offset = compute_local_shape_and_global_offset(own.shape, own.device_mesh, own.placements)
     places = tuple(slice(first, first + size) for first, size in zip(offset, shape, strict=True))

@@ -1,15 +1,19 @@
-"""Training in iterations, which resumes without reading what it has seen."""
+"""Training in steps of the optimiser, which resumes without reading what it has seen."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 
 import torch
 from mmengine.dist import get_rank
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.registry import LOOPS
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mmseg_mllm.datasets.numbered import numbered_loader, seed_random
+from mmseg_mllm.engine import stop_signal
+from mmseg_mllm.engine.skipped_steps import SkippedSteps
+from mmseg_mllm.errors import TrainingError
 
 STEP = 1
 """Keeps a step's random numbers apart from those of its batch, which is seeded with the same numbers."""
@@ -20,16 +24,21 @@ class ResumableTrainLoop(IterBasedTrainLoop):
     """mmengine's ``IterBasedTrainLoop``, whose resumed run does what the unbroken one would have done.
 
     mmengine reads all earlier batches again before it goes on. Here the sampler skips them, and the random
-    numbers of a batch and of a step follow from the seed, the process and the iteration alone. Seed, number
-    of processes and batch size must be those of the run before.
+    numbers of a batch and of its pass follow from the seed, the process and the batch's number alone. Seed,
+    number of processes and batch size must be those of the run before for the same numbers, bit by bit.
+
+    An iteration is a step of the optimiser: where gradients are accumulated, it takes as many batches. So a
+    run may go on with another number of processes at the same step, with the same images in each (of an
+    endless sampler).
 
     Args:
         runner: The runner.
         dataloader: Config of the training dataloader.
+        max_skipped: How many steps in a row may be left out since a loss is not finite.
         kwargs: As of ``IterBasedTrainLoop``.
     """
 
-    def __init__(self, runner: Runner, dataloader: dict, **kwargs) -> None:
+    def __init__(self, runner: Runner, dataloader: dict, *, max_skipped: int = 10, **kwargs) -> None:
         loader = runner.build_dataloader(
             numbered_loader(dataloader, seed=runner.seed),
             seed=runner.seed,
@@ -37,29 +46,82 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         )
         super().__init__(runner, _NotStarted(loader), **kwargs)
         self.dataloader = loader
+        self.rounds = runner.cfg.optim_wrapper.get("accumulative_counts", 1)
+        self._skipped = SkippedSteps(runner=runner, most=max_skipped)
 
     def run(self) -> nn.Module:
-        """Train from the current iteration to the last; returns the model."""
-        self.runner.call_hook("before_train")
-        self.runner.call_hook("before_train_epoch")
-        self.dataloader.batch_sampler.start = self._iter
+        """Train from the current iteration to the last; returns the model.
+
+        Raises:
+            TrainingError: a data worker was killed, or too many steps in a row were left out.
+            SystemExit: the run was told to stop, and is saved.
+        """
+        with stop_signal.listening(self.runner._launcher):
+            self._run()
+        if stop_signal.agreed() and self._iter < self._max_iters:
+            self.runner.logger.warning(
+                f"stopped by {stop_signal.agreed()} after iteration {self._iter} of {self._max_iters}, "
+                "saved; go on with --resume"
+            )
+            sys.exit(stop_signal.EXIT_CODE)
+        return self.runner.model
+
+    def _run(self) -> None:
+        runner = self.runner
+        runner.optim_wrapper.initialize_count_status(
+            runner.model, self._iter * self.rounds, self._max_iters * self.rounds
+        )
+        runner.call_hook("before_train")
+        runner.call_hook("before_train_epoch")
+        self.dataloader.batch_sampler.start = self._iter * self.rounds
         self.dataloader_iterator = iter(self.dataloader)
         while self._iter < self._max_iters and not self.stop_training:
-            self.runner.model.train()
-            self.run_iter(next(self.dataloader_iterator))
+            runner.model.train()
+            self.run_iter(self._next_batches())
+            if stop_signal.agreed() and self._iter < self._max_iters:
+                break
             self._decide_current_val_interval()
             last = self._iter == self._max_iters
             due = self._iter >= self.val_begin and (self._iter % self.val_interval == 0 or last)
-            if self.runner.val_loop is not None and due:
-                self.runner.val_loop.run()
-        self.runner.call_hook("after_train_epoch")
-        self.runner.call_hook("after_train")
-        return self.runner.model
+            if runner.val_loop is not None and due:
+                runner.val_loop.run()
+        runner.call_hook("after_train_epoch")
+        runner.call_hook("after_train")
 
-    def run_iter(self, data_batch: dict) -> None:
-        """Train on one batch."""
-        torch.manual_seed(seed_random(self.runner.seed, get_rank(), self._iter, STEP))
-        super().run_iter(data_batch)
+    def run_iter(self, data_batch: Sequence[dict]) -> None:
+        """Train on the batches of a step."""
+        runner = self.runner
+        runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=data_batch[-1])
+        self._skipped.begin(runner.model)
+        outputs = []
+        for number, batch in enumerate(data_batch, start=self._iter * self.rounds):
+            torch.manual_seed(seed_random(runner.seed, get_rank(), number, STEP))
+            outputs.append(runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper))
+        self._skipped.end(data_batch, outputs)
+        stop_signal.ask_all()
+        runner.call_hook(
+            "after_train_iter", batch_idx=self._iter, data_batch=data_batch[-1], outputs=_means(outputs)
+        )
+        self._iter += 1
+
+    def _next_batches(self) -> list[dict]:
+        try:
+            return [next(self.dataloader_iterator) for _ in range(self.rounds)]
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise TrainingError(
+                f"a data worker was ended from outside after iteration {self._iter} "
+                f"({str(error).splitlines()[0]}). Mostly the machine had no memory left: a smaller "
+                "train_dataloader.num_workers needs less. Go on with --resume"
+            ) from error
+
+
+def _means(outputs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Losses of a step: the mean of each over its batches."""
+    if len(outputs) == 1:
+        return outputs[0]
+    return {name: torch.stack([one[name] for one in outputs]).mean(dim=0) for name in outputs[0]}
 
 
 class _NotStarted:

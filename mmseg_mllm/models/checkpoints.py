@@ -7,11 +7,14 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from mmengine.runner import CheckpointLoader, load_state_dict
 from torch import nn
 from torch.utils.serialization import config as serialization
 
+from mmseg_mllm.compat import without_prints
 from mmseg_mllm.errors import CheckpointError, MMSegMLLMError
 from mmseg_mllm.lfs import refuse_lfs_pointer
+from mmseg_mllm.models.frozen_base import KEY, add_base
 
 SHOWN = 3
 
@@ -54,6 +57,30 @@ def mapped(path: str) -> contextlib.AbstractContextManager:
     """
     # torch's old format, which is no zip file, can't be mapped.
     return serialization.patch("load.mmap", zipfile.is_zipfile(path))
+
+
+def load_weights(model: nn.Module, path: str) -> None:
+    """Load a checkpoint file into a model: a whole one, or one without its base, which the model was built
+    on.
+
+    Raises:
+        CheckpointError: the file can't be read, or is of another model or base.
+    """
+    with readable(path), mapped(path), without_prints():
+        checkpoint = CheckpointLoader.load_checkpoint(path, map_location="cpu")
+        add_base(checkpoint, model, where=path)
+        load_state_dict(model, checkpoint.get("state_dict", checkpoint), strict=True)
+
+
+def trained_base(path: str | Path) -> dict | None:
+    """What a checkpoint file says of the base that it leaves out (``base_record``); None for a whole one.
+
+    Raises:
+        CheckpointError: the file can't be read.
+    """
+    with readable(str(path)), mapped(str(path)), without_prints():
+        checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location="cpu")
+        return checkpoint.get(KEY)
 
 
 @contextlib.contextmanager

@@ -2,14 +2,17 @@ import json
 
 import pytest
 import torch
+from helpers.in_process import ROOT
 from helpers.original_folder import write_tokenizer
 from helpers.tiny_model import make_samples, tiny_config
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 import mmseg_mllm  # noqa: F401
 from mmseg_mllm.conversion.merge import merge_checkpoint
 from mmseg_mllm.errors import CheckpointError, ConfigError
+from mmseg_mllm.models.frozen_base import base_record, kept_state
 from mmseg_mllm.models.model_folder import use_model_folder
 
 EXPRESSIONS = [["red circle on the left", "the dog"], ["zebra"]]
@@ -118,3 +121,17 @@ def test_no_checkpoint_and_no_tokenizer(tmp_path):
     config.backbone.tokenizer = None
     with pytest.raises(ConfigError, match="needs a tokenizer"):
         merge_checkpoint(config, tmp_path / "a.pth", tmp_path / "dst")
+
+
+def test_with_and_without_its_base_a_checkpoint_makes_the_same_folder(tmp_path):
+    init_default_scope("mmseg")
+    config = Config.fromfile(str(ROOT / "configs/mllmseg/internvl_tiny_toy.py")).model
+    segmentor = trained_like(config)
+    trained = dict(state_dict=kept_state(segmentor), base=base_record(segmentor))
+    torch.save(trained, tmp_path / "trained.pth")
+    whole = merge_checkpoint(config, save(segmentor, tmp_path / "whole.pth"), tmp_path / "a")
+    assert merge_checkpoint(config, tmp_path / "trained.pth", tmp_path / "b") == whole
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "b").iterdir())
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name

@@ -5,7 +5,7 @@ train_cfg = dict(type="ResumableTrainLoop", max_iters=650, val_interval=650)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
-    type="OptimWrapper",
+    type="FiniteOptimWrapper",
     optimizer=dict(type="AdamW", lr=8e-4, betas=(0.9, 0.99), weight_decay=0.05),
     paramwise_cfg=dict(custom_keys={"position_embeddings": dict(lr_mult=10.0, decay_mult=0.0)}),
     clip_grad=dict(max_norm=1.0),

@@ -3,7 +3,7 @@ train_cfg = dict(type="ResumableTrainLoop", max_iters=900, val_interval=300)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
-    type="OptimWrapper",
+    type="FiniteOptimWrapper",
     optimizer=dict(type="AdamW", lr=2e-3, betas=(0.9, 0.99), weight_decay=0.05),
     clip_grad=dict(max_norm=1.0),
 )

@@ -9,10 +9,7 @@ from mmseg_mllm.engine.sharding import gather, scatter, sharded_weights
 
 @HOOKS.register_module()
 class ShardsHook(Hook):
-    """Save whole tensors, cut loaded ones, and gather the model while it answers."""
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        checkpoint.update({name: state for name, state in runner.gathered.items() if name in checkpoint})
+    """Cut loaded tensors, and gather the model while it answers."""
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         weights = checkpoint.get("state_dict", checkpoint)

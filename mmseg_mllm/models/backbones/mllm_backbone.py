@@ -72,6 +72,7 @@ class MLLMBackbone(BaseModule):
         image_size: int | None = None,
     ) -> None:
         super().__init__()
+        self.base_name = pretrained  # whose frozen weights a checkpoint leaves out
         if torch.get_default_device().type == "meta":
             pretrained = None
         elif pretrained is not None:
