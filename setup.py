@@ -73,6 +73,8 @@ setup(
         "supervision": ["supervision"],
         # For exporting models to ONNX and running them.
         "export": ["onnx", "onnxscript", "onnxruntime"],
+        # For the LLM's weights in 4 or 8 bit.
+        "quantization": ["bitsandbytes>=0.50"],
         "test": ["pytest>=8", "ruff"],
     },
 )

@@ -51,8 +51,8 @@ class MLLMBackbone(BaseModule):
         dtype: 'float32', 'bfloat16', or 'auto': bfloat16 where the device is fast at it. Of the frozen
             weights and of the computation, the mask decoder's too. What is trained stays in float32.
         gradient_checkpointing: Recompute the LLM's and vision tower's layers in the backward pass.
-        quantization: 'nf4' (4 bit) or 'int8' for the LLM's linears, by bitsandbytes; LoRA on top is QLoRA. All
-            else stays in ``dtype``, on the meta device everything. They pass the host's memory unquantised.
+        quantization: 'nf4' (4 bit) or 'int8' for the LLM's linears, by bitsandbytes; LoRA on top is QLoRA.
+            All else stays in ``dtype``, on the meta device everything. They pass the host's memory whole.
         image_size: Side of the input in pixels, if not that of ``arch``: the tower's position embeddings are
             then interpolated. A multiple of patch size and downsampling (28 for InternVL).
 
@@ -83,6 +83,7 @@ class MLLMBackbone(BaseModule):
         elif pretrained is not None:
             pretrained = packaged(os.path.expanduser(pretrained))
             check_folder(pretrained)
+        self.quantization = quantization
         self.dtype = compute_dtype(dtype)
         self.tokenizer = build_tokenizer(tokenizer, pretrained)
         with torch.device("cpu" if quantization else device):
