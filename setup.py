@@ -77,6 +77,8 @@ setup(
         "supervision": ["supervision"],
         # For exporting models to ONNX and running them.
         "export": ["onnx", "onnxscript", "onnxruntime"],
+        # For the LLM's weights in 4 or 8 bit.
+        "quantization": ["bitsandbytes>=0.50"],
         # Its tests use Debian's chromium and chromium-driver, or others of these names.
         "test": ["pytest>=8", "ruff", "gradio>=6,<7", "selenium>=4.11"],
     },

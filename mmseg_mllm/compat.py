@@ -210,3 +210,16 @@ def without_autocast(x: torch.Tensor) -> contextlib.AbstractContextManager:
     ``torch.autocast`` of torch 2.13 knows no meta device. Can go when it does.
     """
     return contextlib.nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
+
+
+def quiet_bitsandbytes() -> None:
+    """Silence what bitsandbytes says where nothing is wrong.
+
+    Version 0.50, which peft imports, warns that an optional package of kernels is missing, and at each use of
+    8 bit weights in float32 that it computes in float16. Can go when it does not.
+    """
+    for module in ("backends.cpu.ops", "autograd._functions"):
+        logging.getLogger(f"bitsandbytes.{module}").setLevel(logging.ERROR)
+
+
+quiet_bitsandbytes()

@@ -26,21 +26,20 @@ NAME_PARTS = {
 """Which part a parameter belongs to, by a piece of its name; all others are the language model's."""
 
 
-def build_on_meta(model: dict, *, merged: bool = False) -> MLLMSegmentor:
+def build_on_meta(model: dict, *, merged: bool = False, dtype: str = "float32") -> MLLMSegmentor:
     """Build a config's ``model`` at true size on the meta device, in evaluation mode.
-
-    It is built in float32: the counts are the same in any dtype, and the meta device has no autocast.
 
     Args:
         model: Config of an ``MLLMSegmentor``.
         merged: Leave LoRA out, as when it is merged into the language model's weights.
+        dtype: As of ``MLLMBackbone``. Only float32 runs there: the meta device has no autocast.
 
     Raises:
         ConfigError: the config is of another segmentor.
     """
     if model.get("type") != MLLMSegmentor.__name__:
-        raise ConfigError(f"model.type={model.get('type')!r}: complexity is counted for an MLLMSegmentor")
-    changes = dict(dtype="float32", **(dict(lora=None) if merged else {}))
+        raise ConfigError(f"model.type={model.get('type')!r}: an MLLMSegmentor is wanted")
+    changes = dict(dtype=dtype, **(dict(lora=None) if merged else {}))
     with torch.device("meta"):
         return MODELS.build({**model, "backbone": {**model["backbone"], **changes}}).eval()
 

@@ -103,6 +103,7 @@ class RESPredictor:
         dtype: str | torch.dtype | None = None,
         revision: str | None = None,
         image_size: int | None = None,
+        quantization: str | None = None,
         **kwargs,
     ) -> "RESPredictor":
         """Load a model by its name alone.
@@ -118,6 +119,7 @@ class RESPredictor:
             revision: Branch, tag or commit of a hub name.
             image_size: Side in pixels that images are resized to; larger ones give finer masks for more work.
                 A multiple of 28 for InternVL, such as 672 or 896; the model's own by default.
+            quantization: 'nf4' or 'int8' for the LLM's linears: less memory, nearly the same masks.
             kwargs: As for the class.
 
         Raises:
@@ -126,7 +128,8 @@ class RESPredictor:
         """
         source = find_model(name, revision=revision)
         dtype = None if dtype is None else str(dtype).removeprefix("torch.")
-        config = Config(dict(model=folder_config(source.folder, dtype=dtype, image_size=image_size)))
+        settings = dict(dtype=dtype, image_size=image_size, quantization=quantization)
+        config = Config(dict(model=folder_config(source.folder, **settings)))
         return cls.from_config(config, str(source.folder), device=device, source=source, **kwargs)
 
     def save_pretrained(self, folder: str | Path, **card) -> None:

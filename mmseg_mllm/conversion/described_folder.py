@@ -24,7 +24,11 @@ _REFUSED = ("quantization_config", "auto_map")
 
 
 def folder_config(
-    folder: str | Path, *, dtype: str | None = None, image_size: int | None = None
+    folder: str | Path,
+    *,
+    dtype: str | None = None,
+    image_size: int | None = None,
+    quantization: str | None = None,
 ) -> ConfigDict:
     """Config of the ``MLLMSegmentor`` in a folder made by ``tools/model_converters`` or ``save_pretrained``.
 
@@ -32,6 +36,7 @@ def folder_config(
         folder: Describes itself in ``mmseg_mllm.json`` and ``config.json``.
         dtype: As for ``MLLMBackbone``; by default 'float32' where the weights are, otherwise 'auto'.
         image_size: Side of the input in pixels; the folder's own by default.
+        quantization: As for ``MLLMBackbone``.
 
     Raises:
         CheckpointError: the folder is none, is not described, or what it says does not fit its weights.
@@ -55,6 +60,7 @@ def folder_config(
             arch=arch,
             dtype=dtype or ("float32" if stored == "float32" else "auto"),
             image_size=image_size or settings.image_size,
+            quantization=quantization,
         ),
         decode_head=settings.decode_head.config(),
     )

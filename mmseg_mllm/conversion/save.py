@@ -31,6 +31,11 @@ def save_model(model: MLLMSegmentor, target: Path, *, readme: str) -> None:
     backbone, head = model.backbone, model.decode_head
     if backbone.tokenizer is None:
         raise ConfigError("the model has no tokenizer: a folder needs one")
+    if backbone.quantization is not None:
+        raise ConfigError(
+            f"the model's weights are quantised ({backbone.quantization}): a folder holds whole ones; load "
+            "it without quantization"
+        )
     backbone.merge_adapters()
     tensors = (*backbone.model.state_dict().values(), *head.state_dict().values())
     with new_folder(target, needed_bytes=sum(tensor.nbytes for tensor in tensors)) as folder:

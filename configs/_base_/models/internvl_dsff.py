@@ -31,5 +31,5 @@ model = dict(
         dtype="auto",
         gradient_checkpointing=True,
     ),
-    decode_head=dict(type="DSFFHead", channels=1024, fusion="dsff"),
+    decode_head=dict(type="DSFFHead", channels=1024, fusion="dsff", with_cp=True),
 )

@@ -49,14 +49,15 @@ def inject_lora(model: PreTrainedModel, lora: dict, *, token_ids: list[int]) -> 
 def merge_adapters(model: PreTrainedModel) -> None:
     """Merge what :func:`inject_lora` put in, and take its layers out; without any nothing happens.
 
-    peft adds the product to a weight in float32, the dtype of LoRA here, and rounds once.
+    peft adds the product to a weight in float32, the dtype of LoRA here, and rounds once. LoRA beside a
+    quantised weight stays: its values are mostly smaller than a step of 4 or 8 bits.
     """
     for name, module in list(model.named_modules()):
         if isinstance(module, TrainableTokensWrapper):
             merged = module.unload_and_optionally_merge_module(
                 merge=True, safe_merge=False, adapter_names=None
             )
-        elif isinstance(module, LoraLayer):
+        elif isinstance(module, LoraLayer) and module.get_base_layer().weight.is_floating_point():
             module.merge()
             merged = module.get_base_layer()
         else:

@@ -24,6 +24,7 @@ from mmseg_mllm.models.backbones.branch_attention import use_branch_attention
 from mmseg_mllm.models.backbones.chat_tokenizer import ChatTokenizer
 from mmseg_mllm.models.backbones.compute_dtype import compute_dtype
 from mmseg_mllm.models.backbones.hf_model import build_hf_model, check_folder, check_image_size
+from mmseg_mllm.models.backbones.quantization import check_quantization, quantize
 from mmseg_mllm.models.backbones.sequence_layout import SequenceLayout, pack
 from mmseg_mllm.models.features import MLLMFeatures, ReadPrefix, VisionFeatures
 from mmseg_mllm.weights import packaged
@@ -50,6 +51,8 @@ class MLLMBackbone(BaseModule):
         dtype: 'float32', 'bfloat16', or 'auto': bfloat16 where the device is fast at it. Of the frozen
             weights and of the computation, the mask decoder's too. What is trained stays in float32.
         gradient_checkpointing: Recompute the LLM's and vision tower's layers in the backward pass.
+        quantization: 'nf4' (4 bit) or 'int8' for the LLM's linears, by bitsandbytes; LoRA on top is QLoRA.
+            All else stays in ``dtype``, on the meta device everything. They pass the host's memory whole.
         image_size: Side of the input in pixels, if not that of ``arch``: the tower's position embeddings are
             then interpolated. A multiple of patch size and downsampling (28 for InternVL).
 
@@ -69,25 +72,32 @@ class MLLMBackbone(BaseModule):
         trainable: Sequence[str] = (),
         dtype: str = "float32",
         gradient_checkpointing: bool = False,
+        quantization: str | None = None,
         image_size: int | None = None,
     ) -> None:
         super().__init__()
         self.base_name = pretrained  # whose frozen weights a checkpoint leaves out
-        if torch.get_default_device().type == "meta":
-            pretrained = None
+        check_quantization(quantization)
+        device = torch.get_default_device()
+        if device.type == "meta":
+            pretrained = quantization = None
         elif pretrained is not None:
             pretrained = packaged(os.path.expanduser(pretrained))
             check_folder(pretrained)
+        self.quantization = quantization
         self.dtype = compute_dtype(dtype)
         self.tokenizer = build_tokenizer(tokenizer, pretrained)
-        self.model = build_hf_model(
-            arch=arch,
-            pretrained=pretrained,
-            vocab_size=len(self.tokenizer) if self.tokenizer else None,
-            dtype=self.dtype,
-        )
-        if adapter is not None and torch.get_default_device().type != "meta":
+        with torch.device("cpu" if quantization else device):
+            self.model = build_hf_model(
+                arch=arch,
+                pretrained=pretrained,
+                vocab_size=len(self.tokenizer) if self.tokenizer else None,
+                dtype=self.dtype,
+            )
+        if adapter is not None and device.type != "meta":
             merge_saved_adapter(self.model, adapter)
+        if quantization is not None:
+            quantize(self.model, quantization, device=device, dtype=self.dtype)
         use_branch_attention(self.model.model.language_model)
         config = self.model.config
         self.patch_size = config.vision_config.patch_size[0]

@@ -27,6 +27,8 @@ from mmseg_mllm.models.layers import (
 )
 from mmseg_mllm.models.model_folder import read_tensors
 
+CHECKPOINTED = 8
+"""Queries from outside that pass together with ``with_cp``: bounds what is computed again at a time."""
 MASK_DEFAULTS = dict(
     num_classes=1,
     threshold=0.5,
@@ -71,8 +73,8 @@ class DSFFHead(BaseDecodeHead):
         num_convs: For classes, number of 3 x 3 convolutions, each with norm and activation, before the
             classifier. Two, the default as in ``FCNHead``, matter most where the backbone itself sees little
             of the neighbourhood.
-        with_cp: For classes, compute both attention blocks again in the backward pass instead of keeping what
-            they need of each pixel.
+        with_cp: Compute again in the backward pass what would be kept of each pixel otherwise: for classes
+            both attention blocks, for queries from outside what each of them adds, some at a time.
         norm_cfg: Norm after each last 3 x 3 convolution. Batch norm's running statistics follow the masks of
             a fast learner too slowly; from scratch at a high learning rate take ``dict(type='GN', ...)``.
         in_index: Which backbone outputs are the detail maps, finest first, and last the semantic map. Several
@@ -224,14 +226,24 @@ class DSFFHead(BaseDecodeHead):
         return self._run(DSFFHead._decode, encoded, queries, image_index)
 
     def _decode(self, encoded: Tensor, queries: Tensor, image_index: Tensor) -> Tensor:
+        if self.with_cp and self.training and torch.is_grad_enabled():
+            parts = zip(queries.split(CHECKPOINTED), image_index.split(CHECKPOINTED), strict=True)
+            cells = [checkpoint(self._cells, encoded, *part, use_reentrant=False) for part in parts]
+            cells = torch.cat(cells)
+        else:
+            cells = self._cells(encoded, queries, image_index)
+        # The norm sees all masks of the batch together.
+        cells = F.relu(self.mask_norm(cells))
+        return self.mask_out(pixel_shuffle(cells, self.mask_scale))
+
+    def _cells(self, encoded: Tensor, queries: Tensor, image_index: Tensor) -> Tensor:
+        """(N, mask_scale^2, H, W), each pixel's square of the mask."""
         tokens = encoded.flatten(2).transpose(1, 2)
         tokens = self.decoder.attend_vectors(tokens, self.query_proj(queries), image_index)
         feature_map = tokens.transpose(1, 2).unflatten(2, encoded.shape[2:])
         # In the weights' dtype under autocast, too: SyncBatchNorm gathers float32 statistics from processes
         # with masks, and those of the input's dtype from processes without any.
-        cells = self.mask_conv(feature_map).to(self.mask_conv.weight.dtype)
-        cells = F.relu(self.mask_norm(cells))
-        return self.mask_out(pixel_shuffle(cells, self.mask_scale))
+        return self.mask_conv(feature_map).to(self.mask_conv.weight.dtype)
 
     def mask_loss(self, logits: Tensor, masks: Tensor) -> dict[str, Tensor]:
         """Losses of N masks; zero, with a graph, where there is none.

@@ -286,3 +286,29 @@ def test_a_head_converted_to_bfloat16_as_a_whole(num_classes):
     found = run([x.bfloat16() for x in maps])
     assert found.dtype is torch.bfloat16
     assert (found - wanted).abs().mean() < 0.03 * wanted.std()
+
+
+def test_computing_again_changes_no_gradient():
+    """More queries than pass at once, of two images; batch norm sees all of them."""
+    made = []
+    for with_cp in (False, True):
+        torch.manual_seed(0)
+        sizes = dict(in_channels=(12, 10), channels=16, num_heads=2, mask_scale=4)
+        config = dict(type="DSFFHead", **sizes, dropout=0.0, with_cp=with_cp)
+        made.append(mmseg.registry.MODELS.build(config).double().train())
+    inputs = [torch.randn(*shape, dtype=torch.float64) for shape in ((2, 12, 4, 4), (2, 10, 2, 2), (19, 10))]
+    index = torch.arange(19) % 2
+    found, saved = [], []
+    for head in made:
+        kept = []
+        detail, semantic, queries = (x.clone().requires_grad_() for x in inputs)
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda x, kept=kept: kept.append(x.nbytes) or x, lambda x: x
+        ):
+            masks = head.decode(head.encode(detail, semantic), queries, index)
+        masks.square().mean().backward()
+        saved.append(sum(kept))
+        found.append([masks, *(x.grad for x in (detail, semantic, queries, *head.parameters()))])
+    for plain, again in zip(*found, strict=True):
+        torch.testing.assert_close(again, plain)
+    assert saved[1] < saved[0] / 2
