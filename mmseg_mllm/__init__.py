@@ -8,12 +8,13 @@ milliseconds: torch and the parts themselves are imported when a registry is fir
 from importlib import import_module
 from types import ModuleType
 
-from mmseg_mllm import mmcv_lite, plugin
+from mmseg_mllm import bitsandbytes_log, mmcv_lite, plugin
 from mmseg_mllm.version import __version__
 
 __all__ = ["__version__", "apis", "datasets", "engine", "evaluation", "models", "ops", "visualization"]
 
 mmcv_lite.install()
+bitsandbytes_log.quiet()
 plugin.install()
 
 

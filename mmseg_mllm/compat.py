@@ -1,7 +1,7 @@
 """Every workaround for a release of another package: one function each, why, and when it can go.
 
-Those for mmcv-lite and for bases of configs are in ``mmcv_lite.py`` and ``packaged_configs.py``: they must be
-there before torch is imported.
+Those for mmcv-lite, bases of configs and bitsandbytes' log are in ``mmcv_lite.py``, ``packaged_configs.py`` and
+``bitsandbytes_log.py``: they must be there before torch is imported.
 """
 
 import contextlib
@@ -210,16 +210,3 @@ def without_autocast(x: torch.Tensor) -> contextlib.AbstractContextManager:
     ``torch.autocast`` of torch 2.13 knows no meta device. Can go when it does.
     """
     return contextlib.nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
-
-
-def quiet_bitsandbytes() -> None:
-    """Silence what bitsandbytes says where nothing is wrong.
-
-    Version 0.50, which peft imports, warns that an optional package of kernels is missing, and at each use of
-    8 bit weights in float32 that it computes in float16. Can go when it does not.
-    """
-    for module in ("backends.cpu.ops", "autograd._functions"):
-        logging.getLogger(f"bitsandbytes.{module}").setLevel(logging.ERROR)
-
-
-quiet_bitsandbytes()
