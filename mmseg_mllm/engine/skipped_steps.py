@@ -1,6 +1,6 @@
 """Tells of steps that were left out since a number in them was not finite."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from mmengine.dist import all_gather_object, get_rank
@@ -74,12 +74,10 @@ def _what(batches: Sequence[dict], outputs: Sequence[dict[str, Tensor]]) -> str:
             f"{name} is {value.item()}" for name, value in losses.items() if not torch.isfinite(value).all()
         ]
         if odd:
-            images = list(_images(batch))
+            images = [
+                str(path) for sample in batch.get("data_samples", ()) if (path := sample.get("img_path"))
+            ]
             more = f" and {len(images) - SHOWN} more" if len(images) > SHOWN else ""
-            found.append(f"process {get_rank()}: {', '.join(odd)} for {', '.join(images[:SHOWN])}{more}")
+            where = f" for {', '.join(images[:SHOWN])}{more}" if images else ""
+            found.append(f"process {get_rank()}: {', '.join(odd)}{where}")
     return "; ".join(found)
-
-
-def _images(batch: dict) -> Iterator[str]:
-    samples = batch.get("data_samples") or []
-    return (str(sample.get("img_path", "an image without a path")) for sample in samples)

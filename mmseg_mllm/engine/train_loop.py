@@ -56,8 +56,17 @@ class ResumableTrainLoop(IterBasedTrainLoop):
             TrainingError: a data worker was killed, or too many steps in a row were left out.
             SystemExit: the run was told to stop, and is saved.
         """
-        with stop_signal.listening(self.runner._launcher):
-            self._run()
+        try:
+            with stop_signal.listening(self.runner._launcher):
+                self._run()
+        except RuntimeError as error:  # torch raises it wherever the main process is at that moment
+            if "DataLoader worker" not in str(error):
+                raise
+            raise TrainingError(
+                f"a data worker was ended from outside after iteration {self._iter} "
+                f"({str(error).splitlines()[0]}). Mostly the machine had no memory left: a smaller "
+                "train_dataloader.num_workers needs less. Go on with --resume"
+            ) from error
         if stop_signal.agreed() and self._iter < self._max_iters:
             self.runner.logger.warning(
                 f"stopped by {stop_signal.agreed()} after iteration {self._iter} of {self._max_iters}, "
@@ -77,7 +86,7 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         self.dataloader_iterator = iter(self.dataloader)
         while self._iter < self._max_iters and not self.stop_training:
             runner.model.train()
-            self.run_iter(self._next_batches())
+            self.run_iter([next(self.dataloader_iterator) for _ in range(self.rounds)])
             if stop_signal.agreed() and self._iter < self._max_iters:
                 break
             self._decide_current_val_interval()
@@ -103,18 +112,6 @@ class ResumableTrainLoop(IterBasedTrainLoop):
             "after_train_iter", batch_idx=self._iter, data_batch=data_batch[-1], outputs=_means(outputs)
         )
         self._iter += 1
-
-    def _next_batches(self) -> list[dict]:
-        try:
-            return [next(self.dataloader_iterator) for _ in range(self.rounds)]
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise TrainingError(
-                f"a data worker was ended from outside after iteration {self._iter} "
-                f"({str(error).splitlines()[0]}). Mostly the machine had no memory left: a smaller "
-                "train_dataloader.num_workers needs less. Go on with --resume"
-            ) from error
 
 
 def _means(outputs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

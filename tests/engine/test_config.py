@@ -1,10 +1,7 @@
 import sys
 
-import mmengine.optim.scheduler  # noqa: F401, registers the schedulers
 import pytest
-import torch
 from mmengine.config import Config
-from mmengine.registry import PARAM_SCHEDULERS
 
 from mmseg_mllm.engine.config import check_vis_backends, fit_effective_batch, load_config, resume
 from mmseg_mllm.errors import ConfigError
@@ -17,11 +14,7 @@ def plan(*, effective, most):
             train_dataloader=dict(batch_size=most),
             optim_wrapper=dict(),
             train_cfg=dict(max_iters=100, val_interval=10),
-            default_hooks=dict(checkpoint=dict(interval=20)),
-            param_scheduler=[
-                dict(type="LinearLR", by_epoch=False, start_factor=0.1, begin=0, end=5),
-                dict(type="CosineAnnealingLR", by_epoch=False, eta_min=0.01, begin=5, end=100, T_max=95),
-            ],
+            param_scheduler=[dict(type="LinearLR", by_epoch=False, start_factor=0.1, begin=0, end=5)],
         )
     )
 
@@ -43,36 +36,10 @@ def test_effective_batch_stays(effective, most, processes, batch, rounds):
     assert config.train_dataloader.batch_size == batch
     assert config.optim_wrapper.get("accumulative_counts", 1) == rounds
     assert batch * rounds * processes == effective
-    assert config.train_cfg.max_iters == 100 * rounds
-    assert config.train_cfg.val_interval == 10 * rounds
-    assert config.default_hooks.checkpoint.interval == 20 * rounds
-    assert [s["end"] for s in config.param_scheduler] == [5 * rounds, 100 * rounds]
-
-
-def rates(config, *, rounds):
-    """Learning rate of each step of the optimiser, which takes one in ``rounds`` iterations."""
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    schedulers = [PARAM_SCHEDULERS.build(dict(s, optimizer=optimizer)) for s in config.param_scheduler]
-    found = []
-    for iteration in range(config.train_cfg.max_iters):
-        if iteration % rounds == 0:
-            found.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        for scheduler in schedulers:
-            scheduler.step()
-    return found
-
-
-@pytest.mark.parametrize("processes", [1, 2, 4])
-def test_learning_rate_falls_over_the_whole_run(processes):
-    """In steps of the optimiser it is that of the plan, however many iterations make up a step."""
-    config = plan(effective=32, most=8)
-    fit_effective_batch(config, processes=processes)
-    found = rates(config, rounds=4 // processes)
-    assert found[0] == pytest.approx(0.1)
-    assert sorted(found[:5]) == found[:5]
-    cosine = 0.01 + 0.99 * (1 + torch.cos(torch.pi * torch.arange(95) / 95)) / 2
-    assert found[5:] == pytest.approx(cosine.tolist(), abs=1e-6)
+    wanted = plan(effective=effective, most=batch)
+    if rounds > 1:
+        wanted.optim_wrapper.accumulative_counts = rounds
+    assert config.to_dict() == wanted.to_dict()
 
 
 def test_effective_batch_that_cant_be_shared():
@@ -133,12 +100,9 @@ def test_a_vis_backend_without_its_package_is_told(monkeypatch):
     check_vis_backends(Config(dict()))
 
 
-def test_resuming_goes_before_what_a_run_began_with(tmp_path):
-    config = Config(dict(work_dir=str(tmp_path), load_from="begun_with.pth"))
+def test_resuming_goes_before_what_a_run_began_with():
+    config = Config(dict(load_from="begun_with.pth"))
     resume(config, None)
-    assert (config.resume, config.load_from) == (False, "begun_with.pth")
-    (tmp_path / "last_checkpoint").write_text("iter_2.pth")
-    resume(config, None)
-    assert (config.resume, config.load_from) == (True, None)
+    assert (config.resume, config.load_from) == ("newest", "begun_with.pth")
     resume(config, "given.pth")
     assert (config.resume, config.load_from) == (True, "given.pth")

@@ -1,35 +1,26 @@
-from types import SimpleNamespace
+import contextlib
 
 import pytest
 import torch
 from helpers.tiny_model import tiny_config
 from mmengine.config import Config
 
-from mmseg_mllm.engine.runner import QuietRunner
+from mmseg_mllm.engine.runner import QuietRunner, _check_counting
 from mmseg_mllm.errors import ConfigError
 
 
-def saved_with(**optim_wrapper):
-    return dict(
-        meta=dict(cfg=Config(dict(optim_wrapper=dict(type="OptimWrapper", **optim_wrapper))).pretty_text)
-    )
-
-
 @pytest.mark.parametrize(
-    ("before", "now", "fits"),
+    ("optim_wrapper", "meta", "fits"),
     [
         (dict(), dict(), True),
         (dict(accumulative_counts=4), dict(), False),
-        (dict(), dict(accumulative_counts=2), False),
+        (dict(accumulative_counts=4), dict(counts_steps=True), True),
     ],
 )
-def test_a_stretched_schedule_goes_on_only_as_it_began(before, now, fits):
-    runner = SimpleNamespace(cfg=Config(dict(optim_wrapper=now)))
-    if fits:
-        QuietRunner._check_same_stretch(runner, "last.pth", saved_with(**before))
-        return
-    with pytest.raises(ConfigError, match=r"last\.pth: begun with"):
-        QuietRunner._check_same_stretch(runner, "last.pth", saved_with(**before))
+def test_a_run_that_counted_batches_is_not_taken_for_one_that_counts_steps(optim_wrapper, meta, fits):
+    cfg = Config(dict(optim_wrapper=dict(type="OptimWrapper", **optim_wrapper))).pretty_text
+    with contextlib.nullcontext() if fits else pytest.raises(ConfigError, match=r"last\.pth: .* 4 to"):
+        _check_counting("last.pth", dict(meta=dict(cfg=cfg, **meta)))
 
 
 def test_a_referring_model_is_built_on_its_device(monkeypatch):

@@ -1,18 +1,22 @@
 """A resumed training against one that was never broken."""
 
 import multiprocessing
+import os
 import random
+import signal
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import DATASETS, HOOKS, MODELS
 
 from mmseg_mllm.datasets.numbered import NumberedBatchSampler, NumberSeededDataset
 from mmseg_mllm.engine.runner import build_runner
-from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.errors import ConfigError, TrainingError
 
 READ = multiprocessing.Value("i", 0)
 
@@ -41,21 +45,69 @@ class NoisyModel(BaseModel):
         return dict(loss=self.layer(seen).mul(random.random()).square().mean())
 
 
-def train(work_dir, *, iterations, sampler, workers, resume=False, **loader):
+@MODELS.register_module()
+class PlainModel(BaseModel):
+    """Its loss follows from the samples' indices alone; that of one of them may be no number."""
+
+    def __init__(self, *, broken=-1):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 3)
+        self.norm = torch.nn.BatchNorm1d(3)
+        self.broken = broken
+
+    def forward(self, inputs, mode, data_samples=None):
+        index = torch.stack(inputs)[:, :1].float()
+        shift = float("nan") if (index == self.broken).any() else 0.0
+        channels = index[..., None].expand(-1, 3, 2)
+        return dict(
+            loss=self.layer(index + shift).square().mean(), loss_norm=self.norm(channels + shift).mean()
+        )
+
+
+@HOOKS.register_module()
+class SignalHook(Hook):
+    """Signals this process in the middle of an iteration."""
+
+    def __init__(self, *, number, iteration):
+        self.number, self.iteration = number, iteration
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if batch_idx + 1 == self.iteration:
+            os.kill(os.getpid(), self.number)
+
+
+def train(
+    work_dir,
+    *,
+    iterations,
+    sampler,
+    workers=0,
+    resume=False,
+    model=None,
+    rounds=1,
+    batch_size=2,
+    hooks=(),
+    max_skipped=3,
+    **loader,
+):
     config = Config(
         dict(
-            model=dict(type="NoisyModel"),
+            model=model or dict(type="NoisyModel"),
             train_dataloader=dict(
                 dataset=dict(type="CountedNoise"),
                 sampler=sampler,
-                batch_size=2,
+                batch_size=batch_size,
                 num_workers=workers,
                 persistent_workers=workers > 0,
                 **loader,
             ),
-            train_cfg=dict(type="ResumableTrainLoop", max_iters=iterations),
-            optim_wrapper=dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=0.1)),
-            default_hooks=dict(checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=5)),
+            train_cfg=dict(type="ResumableTrainLoop", max_iters=iterations, max_skipped=max_skipped),
+            optim_wrapper=dict(
+                type="FiniteOptimWrapper", optimizer=dict(type="AdamW", lr=0.1), accumulative_counts=rounds
+            ),
+            param_scheduler=[dict(type="CosineAnnealingLR", T_max=10, end=10, by_epoch=False)],
+            default_hooks=dict(checkpoint=dict(type="SafeCheckpointHook", by_epoch=False, interval=5)),
+            custom_hooks=list(hooks),
             work_dir=str(work_dir),
             launcher="none",
             default_scope="mmseg",
@@ -110,3 +162,62 @@ def test_processes_draw_apart(monkeypatch):
 
     assert drawn(0, 4) == drawn(0, 4)
     assert len({tuple(drawn(rank, number)) for rank in (0, 1) for number in (4, 5)}) == 4
+
+
+ENDLESS = dict(type="InfiniteSampler", shuffle=True)
+
+
+def test_it_goes_on_with_other_batches_at_the_same_step(tmp_path):
+    """Four samples to a step: of one batch, or two of two, as on half as many processes."""
+    whole, _ = train(
+        tmp_path / "a", iterations=10, sampler=ENDLESS, model=dict(type="PlainModel"), batch_size=4
+    )
+    train(
+        tmp_path / "b", iterations=5, sampler=ENDLESS, model=dict(type="PlainModel"), batch_size=2, rounds=2
+    )
+    assert torch.load(tmp_path / "b" / "iter_5.pth")["optimizer"]["state"][0]["step"] == 5
+    changed, read = train(
+        *(tmp_path / "b",),
+        **dict(iterations=10, sampler=ENDLESS, model=dict(type="PlainModel"), batch_size=4, resume=True),
+    )
+    assert read == 5 * 4
+    for name in ("layer.weight", "layer.bias"):
+        assert torch.allclose(changed[name], whole[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_stops_it_saved_after_the_step(tmp_path, number):
+    unbroken, _ = train(tmp_path / "one", iterations=10, sampler=ENDLESS)
+    stop = dict(type="SignalHook", number=int(number), iteration=7)
+    handler = signal.getsignal(number)
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            train(tmp_path / "two", iterations=10, sampler=ENDLESS, hooks=[stop])
+    finally:
+        signal.signal(number, handler)
+    assert stopped.value.code == 75
+    assert (tmp_path / "two" / "last_checkpoint").read_text() == "iter_7.pth"
+    resumed, read = train(tmp_path / "two", iterations=10, sampler=ENDLESS, resume=True)
+    assert read == 3 * 2
+    assert all(torch.equal(resumed[name], unbroken[name]) for name in unbroken)
+    assert signal.getsignal(number) == handler
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_a_step_that_is_no_number_is_left_out(tmp_path, capfd, rounds):
+    """One of seven samples spoils each step that it is in, and nothing else."""
+    spoilt = dict(type="PlainModel", broken=3)
+    state, _ = train(tmp_path, iterations=7, sampler=ENDLESS, model=spoilt, rounds=rounds, batch_size=1)
+    assert all(tensor.isfinite().all() for tensor in state.values())
+    # Every sample is drawn once in seven; the batch norm forgets all batches of a step that is left out.
+    assert MessageHub.get_current_instance().get_info("skipped_steps") == rounds
+    assert state["norm.num_batches_tracked"] == 7 * rounds - rounds * rounds
+    assert "step left out" in capfd.readouterr().out
+    assert "loss is nan" in (next(tmp_path.glob("*/*.log"))).read_text()
+
+
+def test_it_ends_where_no_step_is_a_number(tmp_path):
+    spoilt = dict(type="PlainModel", broken=3)
+    fixed = dict(type="DefaultSampler", shuffle=False)
+    with pytest.raises(TrainingError, match=r"iteration 3: 3 steps in a row .* process 0: loss is nan"):
+        train(tmp_path, iterations=9, sampler=fixed, model=spoilt, batch_size=7)
