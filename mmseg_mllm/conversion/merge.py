@@ -18,7 +18,8 @@ from mmseg_mllm.conversion.result import Conversion
 from mmseg_mllm.conversion.tensor_files import ShardWriter, TensorFiles
 from mmseg_mllm.errors import CheckpointError, ConfigError
 from mmseg_mllm.models import MLLMSegmentor
-from mmseg_mllm.models.backbones.mllm_backbone import build_tokenizer
+from mmseg_mllm.models.backbones.chat_tokenizer import build_tokenizer
+from mmseg_mllm.models.backbones.families import family_of
 from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE
 from mmseg_mllm.weights import packaged
 
@@ -45,7 +46,8 @@ def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conve
         )
     backbone = model.backbone
     pretrained = packaged(os.path.expanduser(backbone.get("pretrained") or ""))
-    tokenizer = build_tokenizer(backbone.get("tokenizer"), pretrained or None)
+    chat = family_of(backbone.arch.get("model_type")).chat
+    tokenizer = build_tokenizer(backbone.get("tokenizer"), pretrained or None, chat=chat)
     if tokenizer is None:
         raise ConfigError(
             "model.backbone has neither `pretrained` nor `tokenizer`: a folder needs a tokenizer"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForImageTextToText, PretrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.errors import CheckpointError, ConfigError
@@ -63,28 +63,6 @@ def check_folder(pretrained: str) -> None:
             refuse_lfs_pointer(path, CheckpointError)
 
 
-def check_image_size(side: int, config: PretrainedConfig) -> None:
-    """See that the model takes square images of this side.
-
-    Args:
-        side: In pixels.
-        config: Of an InternVL.
-
-    Raises:
-        ConfigError: it does not.
-    """
-    patch, own = config.vision_config.patch_size[0], config.vision_config.image_size[0]
-    step = patch * round(1 / config.downsample_ratio)
-    if side != own and (side % step or side < step):
-        low = max(side // step, 1) * step
-        raise ConfigError(f"image_size={side}: must be a multiple of {step}, such as {low} or {low + step}")
-    tokens, most = (side // step) ** 2, config.text_config.max_position_embeddings
-    if side != own and tokens >= most:
-        raise ConfigError(
-            f"image_size={side}: such an image takes {tokens:,} tokens, the language model reads {most:,}"
-        )
-
-
 def _advice(pretrained: str) -> str:
     return (
         f"model.backbone.pretrained='{pretrained}' must be a folder (or hub name) of a native transformers "
@@ -111,8 +89,8 @@ def _load(pretrained: str, arch: dict, options: dict) -> PreTrainedModel:
             have, want = (getattr(getattr(c, part, None), key, None) for c in (found, wanted))
             if have != want:
                 raise CheckpointError(f"{pretrained} holds another model: {part}.{key} is {have}, not {want}")
-    # InternVLConfig ties embedding and LM head where the folder does not say so; adding rows would then
-    # overwrite the head that was loaded.
+    # Some tie embedding and LM head where the folder does not say so; adding rows would then overwrite the
+    # head that was loaded.
     found.tie_word_embeddings = wanted.tie_word_embeddings
     found.text_config.tie_word_embeddings = wanted.tie_word_embeddings
     try:
