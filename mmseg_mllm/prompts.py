@@ -130,26 +130,38 @@ def prompt_style(name: str) -> PromptStyle:
     return PROMPT_STYLES[name]
 
 
+# The questions and answers of github.com/jcwang0602/MLLMSeg, which its released weights were trained with.
+QUESTIONS = (
+    "Can you segment {expressions} in this image?",
+    "Please segment {expressions} in this image.",
+    "What are {expressions} in this image? Please output segmentation masks.",
+    "What are {expressions} in this image? Please respond with segmentation masks.",
+)
+ANSWERS = (
+    Answer(head="Sure, ", item="the mask of {expression} is {token}"),
+    Answer(head="Sure, ", item="the referred {expression} is {token}"),
+    Answer(head="Sure, ", item="the segmentation of {expression} is {token}"),
+    Answer(head="Sure, they are ", item="{expression}:{token}"),
+    Answer(head="The segmentation results are ", item="{expression} {token}"),
+)
+
 PROMPT_STYLES = {
-    # The questions, answers and system message of github.com/jcwang0602/MLLMSeg, which its released weights
-    # were trained with. The test question lacks a space before "in", and has one after the line break.
+    # With the authors' system message. The test question lacks a space before "in" and has one after the line
+    # break.
     "mllmseg": PromptStyle(
         system="你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。",
-        questions=(
-            "Can you segment {expressions} in this image?",
-            "Please segment {expressions} in this image.",
-            "What are {expressions} in this image? Please output segmentation masks.",
-            "What are {expressions} in this image? Please respond with segmentation masks.",
-        ),
-        answers=(
-            Answer(head="Sure, ", item="the mask of {expression} is {token}"),
-            Answer(head="Sure, ", item="the referred {expression} is {token}"),
-            Answer(head="Sure, ", item="the segmentation of {expression} is {token}"),
-            Answer(head="Sure, they are ", item="{expression}:{token}"),
-            Answer(head="The segmentation results are ", item="{expression} {token}"),
-        ),
+        questions=QUESTIONS,
+        answers=ANSWERS,
         test_question=" What are {expressions}in this image? Please output segmentation masks.",
         test_answer=Answer(head="Sure,", item="{expression}:{token}"),
+    ),
+    # The same way of asking for other bases than MLLMSeg's: no system message, and spaces where they belong.
+    "segment": PromptStyle(
+        system="",
+        questions=QUESTIONS,
+        answers=ANSWERS,
+        test_question=QUESTIONS[2],
+        test_answer=ANSWERS[0],
     ),
     # For models trained from scratch: as few tokens as the task needs.
     "short": PromptStyle(

@@ -99,7 +99,7 @@ def count_flops(
     modules, family = in_backbone.get_flop_counts(), backbone.family
     root = f"{type(backbone).__name__}.model.model"
     vision, projector = (
-        sum(sum(modules[f"{root}.{path}"].values()) for path in _called(backbone, paths))
+        sum(sum(modules.get(f"{root}.{path}", {}).values()) for path in _called(backbone, paths))
         for paths in (family.vision, family.projector)
     )
     return {
@@ -113,7 +113,10 @@ def count_flops(
 
 
 def _called(backbone: MLLMBackbone, paths: Sequence[str]) -> Iterator[str]:
-    """The modules at paths below the base; for a list of modules its own, since a list is never called."""
+    """The modules at paths below the base; for a list of modules its own, since a list is never called.
+
+    Those without products, such as tables, have no count.
+    """
     for path in paths:
         module = backbone.model.model.get_submodule(path)
         if isinstance(module, nn.ModuleList):

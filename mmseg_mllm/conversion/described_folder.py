@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.conversion.original_config import CONFIG_FILE
+from mmseg_mllm.conversion.stored import stored_tensors
 from mmseg_mllm.conversion.tensor_check import check_tensors
 from mmseg_mllm.conversion.tensor_files import TensorFiles
 from mmseg_mllm.errors import CheckpointError
@@ -96,10 +97,10 @@ def _arch(content: dict[str, Any], settings: ModelSettings, *, folder: Path, bas
         raise CheckpointError(
             f"{folder}: {CONFIG_FILE} or {SETTINGS_FILE} has an entry that can't be used ({reason})"
         ) from error
-    for model, files, where in (
-        (whole, TensorFiles.of_folder(base), base),
-        (decoder, TensorFiles(files=[head]), head),
+    for tensors, files, where in (
+        (stored_tensors(whole), TensorFiles.of_folder(base), base),
+        (decoder.state_dict(), TensorFiles(files=[head]), head),
     ):
-        shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         check_tensors(files, wanted=shapes, where=str(where))
     return arch

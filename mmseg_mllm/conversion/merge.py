@@ -15,6 +15,7 @@ from mmseg_mllm.conversion.folder_files import ORIGINAL_DIR
 from mmseg_mllm.conversion.lora import MergedTensors
 from mmseg_mllm.conversion.new_folder import new_folder
 from mmseg_mllm.conversion.result import Conversion
+from mmseg_mllm.conversion.stored import stored_tensors
 from mmseg_mllm.conversion.tensor_files import ShardWriter, TensorFiles
 from mmseg_mllm.errors import CheckpointError, ConfigError
 from mmseg_mllm.models import MLLMSegmentor
@@ -72,9 +73,8 @@ def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conve
     with new_folder(target, needed_bytes=files.total_bytes) as folder, quiet_upstream():
         tokenizer.tokenizer.save_pretrained(folder)
         writer = ShardWriter(folder=folder)
-        for name in names:
-            if name.startswith(BACKBONE):
-                writer.add(name.removeprefix(BACKBONE), tensors.get(name))
+        for name in stored_tensors(native.backbone.model):
+            writer.add(name, tensors.get(f"{BACKBONE}{name}"))
         writer.close()
         head = {n.removeprefix(HEAD): tensors.get(n).contiguous() for n in names if n.startswith(HEAD)}
         save_file(head, folder / DECODE_HEAD_FILE, metadata=dict(format="pt"))

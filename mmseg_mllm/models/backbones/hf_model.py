@@ -37,6 +37,7 @@ def build_hf_model(
     with quiet_upstream():
         if pretrained is not None:
             model = _load(pretrained, arch, options)
+            _tie_only_what_is_tied(model)
             if vocab_size is not None and vocab_size > model.config.text_config.vocab_size:
                 _add_mean_rows(model, vocab_size)
             return model
@@ -106,6 +107,12 @@ def _load(pretrained: str, arch: dict, options: dict) -> PreTrainedModel:
             "download or convert it again"
         )
     return model
+
+
+def _tie_only_what_is_tied(model: PreTrainedModel) -> None:
+    """Weights that came apart stay apart, whatever the config says; adding rows would tie them."""
+    if model.get_input_embeddings().weight is not model.get_output_embeddings().weight:
+        model.config.tie_word_embeddings = model.config.text_config.tie_word_embeddings = False
 
 
 def _add_mean_rows(model: PreTrainedModel, vocab_size: int) -> None:
