@@ -1,4 +1,7 @@
-"""What is said to the MLLM: special tokens, chat format, questions and answers. Text only, no tensors."""
+"""What is said to the MLLM: special tokens, questions and answers. Text only, no tensors.
+
+Whose turn it is, and where the image stands, is the chat format of a family of MLLMs.
+"""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +15,6 @@ REJ_TOKEN = "[REJ]"
 IMAGE_START_TOKEN = "<img>"
 IMAGE_END_TOKEN = "</img>"
 IMAGE_TOKEN = "<IMG_CONTEXT>"
-TURN_END_TOKEN = "<|im_end|>"
 SPECIAL_TOKENS = (
     IMAGE_START_TOKEN,
     IMAGE_END_TOKEN,
@@ -50,7 +52,7 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptStyle:
-    """Chat format, questions and answers of one way of prompting.
+    """System message, questions and answers of one way of prompting.
 
     Attributes:
         system: System message; '' for none.
@@ -64,11 +66,6 @@ class PromptStyle:
     answers: tuple[Answer, ...]
     test_question: str
     test_answer: Answer
-
-    def prefix(self) -> str:
-        """Everything up to and including the image, which all questions about it share."""
-        system = f"<|im_start|>system\n{self.system}{TURN_END_TOKEN}\n" if self.system else ""
-        return f"{system}<|im_start|>user\n{IMAGE_START_TOKEN}{IMAGE_TOKEN}{IMAGE_END_TOKEN}"
 
     def branch(
         self,
@@ -85,8 +82,7 @@ class PromptStyle:
             rng: Draws the training templates; None takes those of the test.
 
         Returns:
-            The text after the image up to the answer, and the answer with its end marker (the part that
-            is supervised).
+            The question and the answer, as text.
         """
         has_target = [True] * len(expressions) if has_target is None else has_target
         tokens = [SEG_TOKEN if target else REJ_TOKEN for target in has_target]
@@ -95,13 +91,7 @@ class PromptStyle:
         asked = [clean_expression(e) for e in expressions]
         # Training answers repeat an expression as written, the test's repeat it as asked.
         repeated = asked if rng is None else [e.strip().strip(".") for e in expressions]
-        turn = question.format(expressions=", ".join(asked))
-        return plain_branch(turn, answer.format(repeated, tokens))
-
-
-def plain_branch(question: str, answer: str) -> tuple[str, str]:
-    """A question and its answer in text, cut as :meth:`PromptStyle.branch` cuts them."""
-    return f"\n{question}{TURN_END_TOKEN}\n<|im_start|>assistant\n", f"{answer}{TURN_END_TOKEN}"
+        return question.format(expressions=", ".join(asked)), answer.format(repeated, tokens)
 
 
 def clean_expression(text: str) -> str:
@@ -140,26 +130,38 @@ def prompt_style(name: str) -> PromptStyle:
     return PROMPT_STYLES[name]
 
 
+# The questions and answers of github.com/jcwang0602/MLLMSeg, which its released weights were trained with.
+QUESTIONS = (
+    "Can you segment {expressions} in this image?",
+    "Please segment {expressions} in this image.",
+    "What are {expressions} in this image? Please output segmentation masks.",
+    "What are {expressions} in this image? Please respond with segmentation masks.",
+)
+ANSWERS = (
+    Answer(head="Sure, ", item="the mask of {expression} is {token}"),
+    Answer(head="Sure, ", item="the referred {expression} is {token}"),
+    Answer(head="Sure, ", item="the segmentation of {expression} is {token}"),
+    Answer(head="Sure, they are ", item="{expression}:{token}"),
+    Answer(head="The segmentation results are ", item="{expression} {token}"),
+)
+
 PROMPT_STYLES = {
-    # The questions, answers and system message of github.com/jcwang0602/MLLMSeg, which its released weights
-    # were trained with. The test question lacks a space before "in", and has one after the line break.
+    # With the authors' system message. The test question lacks a space before "in" and has one after the line
+    # break.
     "mllmseg": PromptStyle(
         system="你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。",
-        questions=(
-            "Can you segment {expressions} in this image?",
-            "Please segment {expressions} in this image.",
-            "What are {expressions} in this image? Please output segmentation masks.",
-            "What are {expressions} in this image? Please respond with segmentation masks.",
-        ),
-        answers=(
-            Answer(head="Sure, ", item="the mask of {expression} is {token}"),
-            Answer(head="Sure, ", item="the referred {expression} is {token}"),
-            Answer(head="Sure, ", item="the segmentation of {expression} is {token}"),
-            Answer(head="Sure, they are ", item="{expression}:{token}"),
-            Answer(head="The segmentation results are ", item="{expression} {token}"),
-        ),
+        questions=QUESTIONS,
+        answers=ANSWERS,
         test_question=" What are {expressions}in this image? Please output segmentation masks.",
         test_answer=Answer(head="Sure,", item="{expression}:{token}"),
+    ),
+    # The same way of asking for other bases than MLLMSeg's: no system message, and spaces where they belong.
+    "segment": PromptStyle(
+        system="",
+        questions=QUESTIONS,
+        answers=ANSWERS,
+        test_question=QUESTIONS[2],
+        test_answer=ANSWERS[0],
     ),
     # For models trained from scratch: as few tokens as the task needs.
     "short": PromptStyle(

@@ -1,5 +1,6 @@
 """Every config builds from itself alone, at true size on the meta device."""
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,19 @@ SIZES = {
     "internvl2_8b_refcoco.py": (4096, 34_385_542),
     "internvl2_5_8b_grefcoco.py": (4096, 34_385_542),
 }
+# Parameters of bases as published, in billions to two decimals.
+PUBLISHED = {
+    "internvl3_5_1b_refcoco.py": 1.06,
+    "internvl3_5_8b_refcoco.py": 8.53,
+    "qwen3vl_2b_refcoco.py": 2.13,
+    "qwen3vl_4b_refcoco.py": 4.44,
+    "qwen3vl_8b_refcoco.py": 8.77,
+    "qwen2_5vl_3b_refcoco.py": 3.75,
+    "qwen2_5vl_7b_refcoco.py": 8.29,
+    "smolvlm2_256m_refcoco.py": 0.26,
+    "smolvlm2_500m_refcoco.py": 0.51,
+    "smolvlm2_2_2b_refcoco.py": 2.25,
+}
 # Decoder parameters of the paper's Table 4, in millions to two decimals.
 ABLATIONS = {
     "internvl2_5_8b_detail_refcoco.py": 17.56,
@@ -34,6 +48,7 @@ def read(name):
     return load_config(str(ROOT / "configs" / "mllmseg" / name))
 
 
+@functools.cache
 def build(name):
     with torch.device("meta"):
         return MODELS.build(read(name).model)
@@ -53,6 +68,20 @@ def test_true_sizes(name):
     assert model.backbone.out_channels == (1024, width)
     assert model.backbone.num_image_tokens(448) == 256
     assert sum(p.numel() for p in model.decode_head.parameters()) == decoder
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_other_bases_have_their_published_sizes(name):
+    config = read(name)
+    model = build(name).backbone
+    adapters = ("lora_", "trainable_tokens")
+    own = (p for n, p in model.model.named_parameters() if not any(part in n for part in adapters))
+    assert round(sum(p.numel() for p in own) / 1e9, 2) == PUBLISHED[name]
+    sizes = {step.size for step in config.test_pipeline if step.type == "ResizeToInput"}
+    assert sizes == {model.image_size}
+    grid = model.image_size // model.patch_size
+    assert model.num_image_tokens(model.image_size) == (grid // model.downsample) ** 2
+    assert grid % model.downsample == 0
 
 
 @pytest.mark.parametrize("name", ABLATIONS)

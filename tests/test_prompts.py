@@ -26,7 +26,7 @@ def test_braces_in_an_expression_are_text():
 
 
 def test_unknown_style_names_the_known_ones():
-    with pytest.raises(ConfigError, match=r"unknown prompt style 'x'; there are mllmseg, short"):
+    with pytest.raises(ConfigError, match=r"unknown prompt style 'x'; there are mllmseg, segment, short"):
         prompt_style("x")
 
 

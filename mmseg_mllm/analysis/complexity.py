@@ -1,10 +1,14 @@
 """Parameters and FLOPs of a referring segmentor by part, without weights or data."""
 
+from collections.abc import Iterator, Sequence
+
 import torch
 from mmseg.registry import MODELS
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.models.backbones.mllm_backbone import MLLMBackbone
 from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout, pack
 from mmseg_mllm.models.segmentors import MLLMSegmentor
 
@@ -16,14 +20,13 @@ testB, 3.5 words each, Qwen's tokenizer gives 27.4 on average."""
 
 DETAIL_BACKBONE = "detail backbone"
 NAME_PARTS = {
-    "vision_tower": "vision tower",
-    "multi_modal_projector": "projector",
     "lora_": "LoRA",
     "trainable_tokens": "rows of [SEG], [REJ]",
     "detail_backbone": DETAIL_BACKBONE,
     "decode_head": "decoder",
 }
-"""Which part a parameter belongs to, by a piece of its name; all others are the language model's."""
+"""Which part a parameter belongs to, by a piece of its name, besides the base's own parts; all others are the
+language model's."""
 
 
 def build_on_meta(model: dict, *, merged: bool = False, dtype: str = "float32") -> MLLMSegmentor:
@@ -51,9 +54,12 @@ def count_parameters(segmentor: MLLMSegmentor, *, trained_only: bool = False) ->
         segmentor: On any device.
         trained_only: Count only what is trained.
     """
+    family = segmentor.backbone.family
+    pieces = dict.fromkeys((f"model.{path}." for path in family.vision), "vision tower")
+    pieces |= dict.fromkeys((f"model.{path}." for path in family.projector), "projector") | NAME_PARTS
     counts = dict.fromkeys(["vision tower", "projector", "language model", *NAME_PARTS.values()], 0)
     for name, parameter in segmentor.named_parameters():
-        part = next((part for piece, part in NAME_PARTS.items() if piece in name), "language model")
+        part = next((part for piece, part in pieces.items() if piece in name), "language model")
         counts[part] += parameter.numel() if parameter.requires_grad or not trained_only else 0
     return counts
 
@@ -89,10 +95,11 @@ def count_flops(
         encoded = head.encode(detail, features.semantic)
     with FlopCounterMode(display=False) as in_decode:
         head.decode(encoded, features.queries, features.image_index)
-    modules = in_backbone.get_flop_counts()
+    modules, family = in_backbone.get_flop_counts(), backbone.family
+    root = f"{type(backbone).__name__}.model.model"
     vision, projector = (
-        sum(modules[f"{type(backbone).__name__}.model.model.{name}"].values())
-        for name in ("vision_tower", "multi_modal_projector")
+        sum(sum(modules.get(f"{root}.{path}", {}).values()) for path in _called(backbone, paths))
+        for paths in (family.vision, family.projector)
     )
     return {
         "vision tower": vision,
@@ -102,6 +109,19 @@ def count_flops(
         "decoder, per image": in_encode.get_total_flops(),
         "decoder, per expression": in_decode.get_total_flops(),
     }
+
+
+def _called(backbone: MLLMBackbone, paths: Sequence[str]) -> Iterator[str]:
+    """The modules at paths below the base; for a list of modules its own, since a list is never called.
+
+    Those without products, such as tables, have no count.
+    """
+    for path in paths:
+        module = backbone.model.model.get_submodule(path)
+        if isinstance(module, nn.ModuleList):
+            yield from (f"{path}.{i}" for i in range(len(module)))
+        else:
+            yield path
 
 
 def _layout(image_tokens: int, expressions: int, branch_tokens: int) -> SequenceLayout:

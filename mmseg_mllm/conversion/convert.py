@@ -31,7 +31,7 @@ IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 def convert_internvl(source: Path, target: Path) -> Conversion:
-    """An original InternVL2 or InternVL2.5 folder to a native transformers folder with a fast tokenizer.
+    """An original InternVL 2, 2.5, 3 or 3.5 folder to a native transformers folder with a fast tokenizer.
 
     Args:
         source: Folder with config.json, weights (safetensors or .bin, sharded or not) and tokenizer files.

@@ -10,14 +10,15 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.conversion.original_config import CONFIG_FILE
+from mmseg_mllm.conversion.stored import stored_tensors
 from mmseg_mllm.conversion.tensor_check import check_tensors
 from mmseg_mllm.conversion.tensor_files import TensorFiles
 from mmseg_mllm.errors import CheckpointError
+from mmseg_mllm.models.backbones.families import family_of
 from mmseg_mllm.models.json_object import read_json
 from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE, base_folder, check_model_folder, use_model_folder
 from mmseg_mllm.models.model_settings import SETTINGS_FILE, ModelSettings
 
-TEXT_MODELS = ("qwen2", "qwen3", "llama", "phi3")
 MAX_LAYERS = 1000
 _OF_THE_FILE = ("architectures", "transformers_version")
 _REFUSED = ("quantization_config", "auto_map")
@@ -78,11 +79,12 @@ def _arch(content: dict[str, Any], settings: ModelSettings, *, folder: Path, bas
         raise CheckpointError(
             f"{path}: is of model_type {content.get('model_type')!r:.60}, not {settings.base!r}"
         )
-    for part, kinds in (("vision_config", ("internvl_vision",)), ("text_config", TEXT_MODELS)):
+    family = family_of(settings.base)
+    for part, kinds in (("vision_config", family.vision_types), ("text_config", family.text_types)):
         config = content.get(part)
         if not isinstance(config, dict) or config.get("model_type") not in kinds:
             raise CheckpointError(f"{path}: {part} must be of one of {', '.join(kinds)}")
-        layers = config.get("num_hidden_layers")
+        layers = config.get("num_hidden_layers", config.get("depth"))
         if type(layers) is not int or not 0 < layers <= MAX_LAYERS:
             raise CheckpointError(f"{path}: {part}.num_hidden_layers is {layers!r:.60}")
     parts = (content, content["vision_config"], content["text_config"])
@@ -101,10 +103,10 @@ def _arch(content: dict[str, Any], settings: ModelSettings, *, folder: Path, bas
         raise CheckpointError(
             f"{folder}: {CONFIG_FILE} or {SETTINGS_FILE} has an entry that can't be used ({reason})"
         ) from error
-    for model, files, where in (
-        (whole, TensorFiles.of_folder(base), base),
-        (decoder, TensorFiles(files=[head]), head),
+    for tensors, files, where in (
+        (stored_tensors(whole), TensorFiles.of_folder(base), base),
+        (decoder.state_dict(), TensorFiles(files=[head]), head),
     ):
-        shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         check_tensors(files, wanted=shapes, where=str(where))
     return arch

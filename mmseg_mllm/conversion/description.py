@@ -1,19 +1,15 @@
 """What a model folder is, without loading its weights."""
 
-from collections.abc import Mapping
 from math import prod
-from typing import Any
+
+from transformers import AutoConfig, PretrainedConfig
 
 from mmseg_mllm.conversion.described_folder import folder_config
-from mmseg_mllm.conversion.original_config import CONFIG_FILE
 from mmseg_mllm.conversion.tensor_files import TensorFiles
 from mmseg_mllm.hub.source import ModelSource
-from mmseg_mllm.models.json_object import read_json
+from mmseg_mllm.models.backbones.families import family_of
 from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE, base_folder
 from mmseg_mllm.models.model_settings import ModelSettings
-
-_LLM = ("model.language_model.", "lm_head.")
-_VISION = ("model.vision_tower.",)
 
 
 def describe_model(source: ModelSource) -> dict[str, str | int | None]:
@@ -22,24 +18,26 @@ def describe_model(source: ModelSource) -> dict[str, str | int | None]:
     Raises:
         CheckpointError: the folder is no model folder, or damaged.
     """
-    folder_config(source.folder)  # sees that all of it fits
+    config = AutoConfig.for_model(**folder_config(source.folder).backbone.arch)
     settings = ModelSettings.read(source.folder)
     folder = base_folder(source.folder)
-    base = read_json(folder / CONFIG_FILE)
+    family = family_of(settings.base)
+    llm_names = (f"model.{family.text_model}.", "lm_head.")
+    vision_names = tuple(f"model.{path}." for path in family.vision)
     files = TensorFiles.of_folder(folder)
     head = TensorFiles(files=[source.folder / DECODE_HEAD_FILE])
     counts = {name: prod(shape) for name, shape in files.shapes.items()}
-    llm = sum(count for name, count in counts.items() if name.startswith(_LLM))
-    vision = sum(count for name, count in counts.items() if name.startswith(_VISION))
+    llm = sum(count for name, count in counts.items() if name.startswith(llm_names))
+    vision = sum(count for name, count in counts.items() if name.startswith(vision_names))
     of_head = sum(map(prod, head.shapes.values()))
-    patches = settings.image_size // base["vision_config"]["patch_size"][0]
+    patches = settings.image_size // family.patch_size(config)
     return dict(
         name=source.name,
         folder=str(source.folder),
         commit=source.revision,
         base=settings.base,
-        vision_tower=_layers(base["vision_config"]),
-        language_model=_layers(base["text_config"]),
+        vision_tower=_layers(config.vision_config),
+        language_model=_layers(config.text_config),
         parameters=sum(counts.values()) + of_head,
         of_the_vision_tower=vision,
         of_the_language_model=llm,
@@ -49,11 +47,11 @@ def describe_model(source: ModelSource) -> dict[str, str | int | None]:
         prompt=settings.prompt,
         protocol=settings.protocol,
         input_size=settings.image_size,
-        image_tokens=round((patches * base["downsample_ratio"]) ** 2),
+        image_tokens=(patches // family.downsample(config)) ** 2,
         map_size=patches * settings.decode_head.mask_scale,
         fusion=settings.decode_head.fusion,
     )
 
 
-def _layers(config: Mapping[str, Any]) -> str:
-    return f"{config['model_type']}, {config['num_hidden_layers']} layers of width {config['hidden_size']}"
+def _layers(config: PretrainedConfig) -> str:
+    return f"{config.model_type}, {config.num_hidden_layers} layers of width {config.hidden_size}"

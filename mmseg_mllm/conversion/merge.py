@@ -15,11 +15,13 @@ from mmseg_mllm.conversion.folder_files import ORIGINAL_DIR
 from mmseg_mllm.conversion.lora import MergedTensors
 from mmseg_mllm.conversion.new_folder import new_folder
 from mmseg_mllm.conversion.result import Conversion
+from mmseg_mllm.conversion.stored import stored_tensors
 from mmseg_mllm.conversion.tensor_files import ShardWriter, StateTensors, TensorFiles
 from mmseg_mllm.conversion.trained import checkpoint_model
 from mmseg_mllm.errors import CheckpointError, ConfigError
 from mmseg_mllm.models import MLLMSegmentor
-from mmseg_mllm.models.backbones.mllm_backbone import build_tokenizer
+from mmseg_mllm.models.backbones.chat_tokenizer import build_tokenizer
+from mmseg_mllm.models.backbones.families import family_of
 from mmseg_mllm.models.checkpoints import trained_base
 from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE
 from mmseg_mllm.weights import packaged
@@ -48,7 +50,8 @@ def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conve
         )
     backbone = model.backbone
     pretrained = packaged(os.path.expanduser(backbone.get("pretrained") or ""))
-    tokenizer = build_tokenizer(backbone.get("tokenizer"), pretrained or None)
+    chat = family_of(backbone.arch.get("model_type")).chat
+    tokenizer = build_tokenizer(backbone.get("tokenizer"), pretrained or None, chat=chat)
     if tokenizer is None:
         raise ConfigError(
             "model.backbone has neither `pretrained` nor `tokenizer`: a folder needs a tokenizer"
@@ -76,9 +79,8 @@ def merge_checkpoint(model: ConfigDict, checkpoint: Path, target: Path) -> Conve
     with new_folder(target, needed_bytes=files.total_bytes) as folder, quiet_upstream():
         tokenizer.tokenizer.save_pretrained(folder)
         writer = ShardWriter(folder=folder)
-        for name in names:
-            if name.startswith(BACKBONE):
-                writer.add(name.removeprefix(BACKBONE), tensors.get(name))
+        for name in stored_tensors(native.backbone.model):
+            writer.add(name, tensors.get(f"{BACKBONE}{name}"))
         writer.close()
         head = {n.removeprefix(HEAD): tensors.get(n).contiguous() for n in names if n.startswith(HEAD)}
         save_file(head, folder / DECODE_HEAD_FILE, metadata=dict(format="pt"))

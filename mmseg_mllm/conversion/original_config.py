@@ -13,7 +13,7 @@ from mmseg_mllm.models.json_object import read_json
 
 CONFIG_FILE = "config.json"
 Shapes = dict[str, tuple[int, ...]]
-FAMILIES = {"qwen2": "qwen2", "internlm2": "llama", "phi3": "phi3"}
+FAMILIES = {"qwen2": "qwen2", "qwen3": "qwen3", "internlm2": "llama", "phi3": "phi3"}
 """Language models of the original layout -> their ``model_type`` in transformers."""
 
 _TEXT_KEYS = (
@@ -39,7 +39,7 @@ _VISION_KEYS = (
 
 
 def read_original_config(folder: Path) -> dict[str, Any]:
-    """Read ``config.json`` of an InternVL2, InternVL2.5 or MLLMSeg folder.
+    """Read ``config.json`` of an InternVL 2, 2.5, 3, 3.5 or MLLMSeg folder.
 
     Raises:
         CheckpointError: there is none, or it is of something else; the message names what was found.
@@ -55,7 +55,7 @@ def read_original_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder}: converted already, it is a native transformers InternVL folder")
     if found != "internvl_chat":
         raise CheckpointError(
-            f"{folder}: not an original InternVL2, InternVL2.5 or MLLMSeg folder; its config.json is of "
+            f"{folder}: not an original InternVL (2, 2.5, 3, 3.5) or MLLMSeg folder; its config.json is of "
             f"{_describe(config)}"
         )
     return config
@@ -64,8 +64,8 @@ def read_original_config(folder: Path) -> dict[str, Any]:
 def native_model(original: Mapping[str, Any], *, where: str) -> tuple[PretrainedConfig, Shapes]:
     """transformers' ``InternVLConfig`` of an original config, and the shapes of its model's tensors by name.
 
-    InternLM2 becomes a Llama with plain rotary embedding: its 'dynamic' scaling changes nothing up to
-    ``max_position_embeddings`` tokens.
+    InternLM2 becomes a Llama. Rotary embedding with 'dynamic' scaling becomes plain: they differ beyond
+    ``max_position_embeddings`` tokens alone.
 
     Args:
         original: From :func:`read_original_config`.
@@ -137,7 +137,7 @@ def _text(text: Mapping[str, Any], family: str, where: str) -> dict[str, Any]:
     scaling = text.get("rope_scaling")
     theta = text.get("rope_theta", 10000.0)
     kind = (scaling or {}).get("rope_type") or (scaling or {}).get("type")
-    plain = kind in (None, "default") or (family == "internlm2" and kind == "dynamic")
+    plain = kind in (None, "default", "dynamic")
     if not plain and family != "phi3":
         raise CheckpointError(f"{where}: rope_scaling {scaling} of its language model can't be converted")
     if plain:
@@ -146,7 +146,9 @@ def _text(text: Mapping[str, Any], family: str, where: str) -> dict[str, Any]:
         config["attention_bias"] = text.get("bias", False)
     else:
         config["sliding_window"] = text.get("sliding_window")
-    if family == "qwen2":
+    if family == "qwen3":
+        config |= {key: text[key] for key in ("head_dim", "attention_bias") if key in text}
+    if family in ("qwen2", "qwen3"):
         config |= {k: text[k] for k in ("use_sliding_window", "max_window_layers") if k in text}
     if family == "phi3":
         trained_length = text.get("original_max_position_embeddings", 4096)

@@ -1,4 +1,4 @@
-"""Original configs of InternVL2.5's sizes, and of one small enough to try everything in seconds."""
+"""Original configs of InternVL2.5's and 3.5's sizes, and of one small enough to try everything in seconds."""
 
 _VISION = dict(
     model_type="intern_vit_6b",
@@ -16,6 +16,16 @@ _VISION = dict(
 )
 _LLM = dict(hidden_act="silu", max_position_embeddings=32768, rope_theta=1e6, tie_word_embeddings=False)
 _QWEN2 = dict(_LLM, model_type="qwen2", architectures=["Qwen2ForCausalLM"], rms_norm_eps=1e-6)
+_QWEN3 = dict(
+    _LLM,
+    model_type="qwen3",
+    architectures=["Qwen3ForCausalLM"],
+    rms_norm_eps=1e-6,
+    head_dim=128,
+    attention_bias=False,
+    num_key_value_heads=8,
+    vocab_size=151936,
+)
 _INTERNLM2 = dict(
     _LLM,
     model_type="internlm2",
@@ -70,8 +80,18 @@ SIZES = {
         num_key_value_heads=8,
         vocab_size=92553,
     ),
+    "3.5-1b": dict(
+        _QWEN3, hidden_size=1024, intermediate_size=3072, num_hidden_layers=28, num_attention_heads=16
+    ),
+    "3.5-4b": dict(
+        _QWEN3, hidden_size=2560, intermediate_size=9728, num_hidden_layers=36, num_attention_heads=32
+    ),
+    "3.5-8b": dict(
+        _QWEN3, hidden_size=4096, intermediate_size=12288, num_hidden_layers=36, num_attention_heads=32
+    ),
 }
-"""Language models of InternVL2.5 in their original configs; 'tiny' has the sizes of internvl_tiny_toy.py."""
+"""Language models of InternVL2.5 and 3.5 in their original configs; 'tiny' has the sizes of
+internvl_tiny_toy.py."""
 VISIONS = {
     "tiny": dict(
         _VISION,

@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.conversion.new_folder import new_folder
+from mmseg_mllm.conversion.stored import stored_tensors
 from mmseg_mllm.conversion.tensor_files import ShardWriter
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.mllm_backbone import MLLMBackbone
@@ -37,7 +38,7 @@ def save_model(model: MLLMSegmentor, target: Path, *, readme: str) -> None:
             "it without quantization"
         )
     backbone.merge_adapters()
-    tensors = (*backbone.model.state_dict().values(), *head.state_dict().values())
+    tensors = (*stored_tensors(backbone.model).values(), *head.state_dict().values())
     with new_folder(target, needed_bytes=sum(tensor.nbytes for tensor in tensors)) as folder:
         save_base(backbone, folder)
         of_head = {name: tensor.cpu().contiguous() for name, tensor in head.state_dict().items()}
@@ -60,7 +61,7 @@ def save_base(backbone: MLLMBackbone, folder: Path, *, dtype: torch.dtype | None
         backbone.tokenizer.tokenizer.save_pretrained(folder)
         config.save_pretrained(folder)
         writer = ShardWriter(folder=folder)
-        for name, tensor in backbone.model.state_dict().items():
+        for name, tensor in stored_tensors(backbone.model).items():
             writer.add(name, tensor.to("cpu", dtype).contiguous())
         writer.close()
 

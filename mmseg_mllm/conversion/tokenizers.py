@@ -1,4 +1,4 @@
-"""Tokenizers of original InternVL2, InternVL2.5 and MLLMSeg folders, without running the code in these.
+"""Tokenizers of original InternVL and MLLMSeg folders, without running the code in these.
 
 The authors load slow tokenizers (``use_fast=False`` with transformers 4.37), which transformers 5 no longer
 has. The fast ones built here give the same ids.

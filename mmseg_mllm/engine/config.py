@@ -24,8 +24,9 @@ VIS_PACKAGES = dict(
 def load_config(path: str, options: dict | None = None) -> Config:
     """Read a config file and apply ``--cfg-options``.
 
-    The option ``data_root`` moves every dataset of the config. A dataloader with ``num_workers=0`` loses its
-    settings of workers.
+    The option ``data_root`` moves every dataset of the config. Images are resized to
+    ``model.backbone.image_size`` where that is set, whatever the pipelines say. A dataloader with
+    ``num_workers=0`` loses its settings of workers.
 
     Raises:
         ConfigError: there is no such file, a module that it imports is not found, or a key is misspelt.
@@ -40,6 +41,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
         if "data_root" in options:
             for dataset in dataset_configs(config):
                 dataset.data_root = options["data_root"]
+    _fit_image_size(config)
     for name in ("train", "val", "test"):
         _fit_workers(config.get(f"{name}_dataloader") or {})
     check_keys(config)
@@ -115,6 +117,15 @@ def check_vis_backends(config: Config) -> None:
                 f"visualizer.vis_backends: {backend['type']} needs a package that is not installed: "
                 f"pip install {package}"
             )
+
+
+def _fit_image_size(config: Config) -> None:
+    """Pipelines are made before a base config's size can be changed by another."""
+    side = ((config.get("model") or {}).get("backbone") or {}).get("image_size")
+    if side is not None:
+        for step in _dicts_with(config._cfg_dict, "size"):
+            if step["type"] == "ResizeToInput":
+                step["size"] = side
 
 
 def _fit_workers(dataloader: dict) -> None:

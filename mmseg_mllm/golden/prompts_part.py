@@ -5,7 +5,8 @@ from pathlib import Path
 
 from mmseg_mllm.golden.checks import Check, same_text
 from mmseg_mllm.golden.reference import read_json
-from mmseg_mllm.prompts import IMAGE_TOKEN, TURN_END_TOKEN, prompt_style
+from mmseg_mllm.models.backbones.families import family_of
+from mmseg_mllm.prompts import IMAGE_TOKEN, prompt_style
 
 PART = "prompts"
 DRAWS = 300
@@ -13,12 +14,13 @@ DRAWS = 300
 
 def check_prompts(folder: Path) -> list[Check]:
     """Compare ``prompts.json`` with the style 'mllmseg'."""
-    style = prompt_style("mllmseg")
+    style, chat = prompt_style("mllmseg"), family_of("internvl").chat
     prompts = read_json(folder, "prompts.json")
     whole, supervised, questions, answers = [], [], [], []
     for case in prompts["test"]:
-        question, answer = style.branch(case["expressions"], has_target=_has_target(case))
-        text = style.prefix() + question + answer + "\n"
+        turn = style.branch(case["expressions"], has_target=_has_target(case))
+        question, answer = chat.branch(*turn)
+        text = chat.prefix(style.system) + question + answer + "\n"
         # InternLM2's tokenizers prepend <s>; that is a token id here, no text.
         for bos, key in (("", "prompt_add_bos_False"), ("<s>", "prompt_add_bos_True")):
             if key in case:
@@ -29,8 +31,8 @@ def check_prompts(folder: Path) -> list[Check]:
         drawn = [
             style.branch(case["expressions"], has_target=_has_target(case), rng=rng) for _ in range(DRAWS)
         ]
-        asked = sorted({f"<image>{question.split(TURN_END_TOKEN)[0]}" for question, _ in drawn})
-        said = sorted({answer.removesuffix(TURN_END_TOKEN) for _, answer in drawn})
+        asked = sorted({f"<image>\n{question}" for question, _ in drawn})
+        said = sorted({answer for _, answer in drawn})
         questions.append(("\n".join(asked), "\n".join(sorted(case["questions"]))))
         answers.append(("\n".join(said), "\n".join(sorted(case["answers"]))))
     return [

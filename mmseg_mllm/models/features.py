@@ -12,10 +12,19 @@ class VisionFeatures:
     Attributes:
         detail: (B, C_v, H_v, W_v), vision features before the projector (T_img^1).
         image_tokens: (B, T, C_l), what the LLM gets in place of its image tokens.
+        added: Per layer of the LLM, from the first on, (B, T, C_l) that are added to its output at the image
+            tokens; most families have none.
     """
 
     detail: Tensor
     image_tokens: Tensor
+    added: tuple[Tensor, ...] = ()
+
+    def of_image(self, b: int, *, times: int) -> "VisionFeatures":
+        """One of the images, ``times`` times over."""
+        parts = (self.detail, self.image_tokens, *self.added)
+        detail, image_tokens, *added = (x[b : b + 1].expand(times, *x.shape[1:]) for x in parts)
+        return VisionFeatures(detail=detail, image_tokens=image_tokens, added=tuple(added))
 
 
 @dataclass(frozen=True, kw_only=True)

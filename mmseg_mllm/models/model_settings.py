@@ -9,6 +9,7 @@ from mmengine.model import ImgDataPreprocessor
 from torch import Tensor, nn
 
 from mmseg_mllm.errors import CheckpointError, ConfigError
+from mmseg_mllm.models.backbones.families import FAMILIES
 from mmseg_mllm.models.decode_heads import DSFFHead
 from mmseg_mllm.models.json_object import read_json, write_json
 from mmseg_mllm.models.layers.dsff import FUSIONS
@@ -19,8 +20,6 @@ from mmseg_mllm.prompts import PROMPT_STYLES, prompt_style
 
 SETTINGS_FILE = "mmseg_mllm.json"
 FORMAT = 1
-BASES = ("internvl",)
-"""Kinds of base (``model_type`` of transformers) that a folder may hold."""
 _NORM_EPS = 1e-5
 
 
@@ -82,7 +81,7 @@ class ModelSettings:
     """Settings of a segmentor that a folder's weights do not tell.
 
     Attributes:
-        base: ``model_type`` of the transformers model, in ``BASES``.
+        base: ``model_type`` of the transformers model, in ``FAMILIES``.
         prompt, protocol: As for ``MLLMSegmentor``.
         image_size: Side of the square input in pixels.
         pixel_mean, pixel_std: Of the three colours, 0 to 255.
@@ -161,7 +160,7 @@ def _three(values: Tensor | None, default: float) -> tuple[float, ...]:
 
 
 _MODEL_RULES: dict[str, Rule] = dict(
-    base=one_of(*BASES),
+    base=one_of(*FAMILIES),
     prompt=known_by(prompt_style, "prompt style"),
     protocol=known_by(protocol_of, "protocol"),
     image_size=whole(1, 8192),

@@ -13,7 +13,7 @@ from mmseg_mllm.models.backbones.sequence_layout import SequenceLayout
 from mmseg_mllm.pretraining.language_start import start_by_likeness
 from mmseg_mllm.pretraining.square_losses import SquareLosses
 from mmseg_mllm.pretraining.vision_start import start_like_convolutions
-from mmseg_mllm.prompts import plain_branch, prompt_style
+from mmseg_mllm.prompts import prompt_style
 
 
 @MODELS.register_module()
@@ -23,7 +23,7 @@ class MLLMChat(BaseModel):
     Args:
         backbone: Config of an ``MLLMBackbone``.
         data_preprocessor: Config of ``mmengine``'s ``ImgDataPreprocessor`` with the mean and std (0 to 255).
-        prompt: Name of the style in ``prompts.PROMPT_STYLES`` whose chat format is used.
+        prompt: Name of the style in ``prompts.PROMPT_STYLES`` whose system message is used.
         with_text: Train the answers, with a frozen vision tower; otherwise tower and image tokens alone.
 
     Text alone teaches a small model to write what is likely, not to look. So image tokens are trained to tell
@@ -75,9 +75,8 @@ class MLLMChat(BaseModel):
         return logits
 
     def _layout(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> SequenceLayout:
-        turns = [[plain_branch(*turn) for turn in sample.turns] for sample in data_samples]
-        prefix = self.prompt.prefix()
-        return self.backbone.layout(prefix, turns, image_size=inputs.shape[-1], supervised=True)
+        turns = [sample.turns for sample in data_samples]
+        return self.backbone.layout(self.prompt.system, turns, image_size=inputs.shape[-1], supervised=True)
 
     def _pointing(
         self, hidden: Tensor, layout: SequenceLayout, data_samples: Sequence[BaseDataElement]

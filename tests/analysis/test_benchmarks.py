@@ -24,6 +24,7 @@ from mmseg_mllm.analysis.benchmarks.sentence_file import read_sentences, sentenc
 from mmseg_mllm.analysis.benchmarks.synthetic_tokenizer import SyntheticTokenizer, expression_texts
 from mmseg_mllm.analysis.complexity import BRANCH_TOKENS
 from mmseg_mllm.errors import ConfigError, DataError
+from mmseg_mllm.models.backbones.families import family_of
 from mmseg_mllm.models.decode_heads import dsff_head
 from mmseg_mllm.prompts import prompt_style
 
@@ -215,14 +216,19 @@ def test_a_word_is_a_token():
     style = prompt_style("mllmseg")
     tokenizer = SyntheticTokenizer(vocab_size=1024)
     texts = expression_texts(4)
-    joint = tokenizer.branches("", [style.branch(texts)], supervised=False)
-    alone = tokenizer.branches("", [style.branch([text]) for text in texts], supervised=False)
+    chat = family_of("internvl").chat
+
+    def branches(*asked):
+        turns = [chat.branch(*style.branch(texts)) for texts in asked]
+        return tokenizer.branches("", turns, supervised=False)
+
+    joint, alone = branches(texts), branches(*([text] for text in texts))
     assert [len(branch.slots) for branch in joint] == [4]
     assert [branch.slots for branch in alone] == [[BRANCH_TOKENS]] * 4
     # Together they share all but their own 4 + 4 words, colon, [SEG] and two commas.
     assert len(joint[0].ids) == BRANCH_TOKENS + 3 * (4 + 4 + 4)
     assert len({tuple(branch.ids) for branch in alone}) == 4
-    longer = tokenizer.branches("", [style.branch(["the big thing number 1"])], supervised=False)
+    longer = branches(["the big thing number 1"])
     assert len(longer[0].ids) == BRANCH_TOKENS + 2
     assert longer[0].ids[:2] == alone[0].ids[:2]
 

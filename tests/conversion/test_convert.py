@@ -14,7 +14,7 @@ from helpers.tiny_model import make_samples
 from mmengine.config import ConfigDict
 from mmseg.registry import MODELS
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForImageTextToText, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
 import mmseg_mllm  # noqa: F401
 from mmseg_mllm.conversion.convert import convert_internvl, convert_mllmseg
@@ -68,6 +68,23 @@ def test_a_base_loads_whole(family, tmp_path):
     assert AutoTokenizer.from_pretrained(tmp_path / "dst").convert_tokens_to_ids("[REJ]") == 299
     if family == "phi3":
         assert model.config.text_config.rope_parameters["rope_type"] == "longrope"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["qwen2", "qwen3"])
+def test_a_language_model_computes_what_its_own_class_does(kind, tmp_path):
+    """In the original layout it is transformers' class for text, name by name."""
+    source = write_original(tmp_path / "src", family=kind, with_head=False)
+    convert_internvl(source, tmp_path / "dst")
+    model = AutoModelForImageTextToText.from_pretrained(tmp_path / "dst")
+    text = json.loads((source / "config.json").read_text())["llm_config"]
+    own = AutoModelForCausalLM.from_config(AutoConfig.for_model(**text))
+    prefix = "language_model."
+    own.load_state_dict(
+        {name.removeprefix(prefix): x for name, x in tensors_of(source).items() if name.startswith(prefix)}
+    )
+    ids = torch.arange(1, 30)[None]
+    torch.testing.assert_close(model(input_ids=ids).logits, own.eval()(input_ids=ids).logits)
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "bin", "old bin"])

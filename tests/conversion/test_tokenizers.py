@@ -18,6 +18,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from mmseg_mllm.conversion.tokenizers import load_tokenizer
 from mmseg_mllm.errors import CheckpointError, ConfigError
 from mmseg_mllm.models.backbones.chat_tokenizer import ChatTokenizer
+from mmseg_mllm.models.backbones.families import family_of
 from mmseg_mllm.prompts import SPECIAL_TOKENS, prompt_style
 
 # As in InternVL2-2B: these take the ids of the last pieces, SPECIAL_TOKENS follow after the last.
@@ -61,12 +62,9 @@ SPECS = {
     "nmt_nfkc bytes": dict(normalization_rule_name="nmt_nfkc", byte_fallback=True, add_dummy_prefix=False),
 }
 FLAGS = dict(lstrip=False, normalized=False, rstrip=False, single_word=False, special=True)
-PROMPT = "".join(
-    [
-        prompt_style("mllmseg").prefix(),
-        *prompt_style("mllmseg").branch(["Left man 2, é\u0301.", "穿红衣服 的人"], has_target=[True, False]),
-    ]
-)
+CHAT, STYLE = family_of("internvl").chat, prompt_style("mllmseg")
+TURN = STYLE.branch(["Left man 2, é\u0301.", "穿红衣服 的人"], has_target=[True, False])
+PROMPT = "".join([CHAT.prefix(STYLE.system), *CHAT.branch(*TURN)])
 
 
 def expressions(n, *, seed=0):
@@ -250,25 +248,25 @@ class TestSentencePiece:
         tokenizer = load_tokenizer(folder)
         n = processor.get_piece_size() + len(SPECIAL_TOKENS)
         assert len(tokenizer) == n - 2
-        chat = ChatTokenizer(tokenizer=tokenizer)
+        chat = ChatTokenizer(tokenizer=tokenizer, chat=CHAT)
         assert (chat.seg_id, chat.rej_id, len(chat)) == (n - 2, n - 1, n)
 
     def test_bos_is_prepended_once_and_only_where_the_authors_do(self, tmp_path):
         folder, processor, ids = internlm2_folder(tmp_path / "source")
         tokenizer = load_tokenizer(folder)
         want = [ids["<|im_start|>"], *processor.encode("a"), *[ids["<IMG_CONTEXT>"]] * 3]
-        chat = ChatTokenizer(tokenizer=tokenizer)
+        chat = ChatTokenizer(tokenizer=tokenizer, chat=CHAT)
         assert chat.prefix_ids("<|im_start|>a<IMG_CONTEXT>", num_image_tokens=3) == [1, *want]
         assert tokenizer("", add_special_tokens=False)["input_ids"] == []
         assert reloaded(tokenizer, tmp_path / "saved")("")["input_ids"] == [1]
         prefix = "<|im_start|>user\n<img><IMG_CONTEXT></img>"
-        in_use = ChatTokenizer.from_pretrained(str(tmp_path / "saved"))
+        in_use = ChatTokenizer.from_pretrained(str(tmp_path / "saved"), chat=CHAT)
         ids = in_use.prefix_ids(prefix, num_image_tokens=3)
         assert ids[0] == 1
         assert 1 not in ids[1:]
         assert in_use.questions(prefix, ["dog"]) == [tokenizer("dog", add_special_tokens=False)["input_ids"]]
         internlm2_folder(tmp_path / "source", add_bos_token=False)
-        chat = ChatTokenizer(tokenizer=load_tokenizer(folder))
+        chat = ChatTokenizer(tokenizer=load_tokenizer(folder), chat=CHAT)
         assert chat.prefix_ids("<|im_start|>a<IMG_CONTEXT>", num_image_tokens=3) == want
         assert chat.tokenizer("")["input_ids"] == []
 
@@ -390,7 +388,7 @@ class TestQwen2:
         assert tokenizer("cafe\u0301")["input_ids"] == tokenizer("caf\u00e9")["input_ids"]
 
     def test_no_bos(self, qwen2):
-        chat = ChatTokenizer(tokenizer=load_tokenizer(qwen2[0]))
+        chat = ChatTokenizer(tokenizer=load_tokenizer(qwen2[0]), chat=CHAT)
         assert chat.prefix_ids("<IMG_CONTEXT>", num_image_tokens=2) == [chat.image_id] * 2
 
     def test_only_the_list_of_added_tokens(self, qwen2):

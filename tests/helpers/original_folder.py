@@ -39,6 +39,9 @@ LLM = dict(
 )
 FAMILIES = {
     "qwen2": dict(LLM, model_type="qwen2", architectures=["Qwen2ForCausalLM"]),
+    "qwen3": dict(
+        LLM, model_type="qwen3", architectures=["Qwen3ForCausalLM"], head_dim=16, attention_bias=False
+    ),
     "internlm2": dict(
         LLM,
         model_type="internlm2",

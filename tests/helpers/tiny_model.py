@@ -55,6 +55,7 @@ def make_samples(
     *,
     has_target: Sequence[Sequence[bool]] | None = None,
     first_image: int = 0,
+    image_size: int = IMAGE_SIZE,
 ) -> list[SegDataSample]:
     """Samples with random masks at input size, the same for the same (image, expression)."""
     samples = []
@@ -70,9 +71,9 @@ def make_samples(
         masks = []
         for text in texts:
             generator = torch.Generator().manual_seed(len(text) + 100 * (first_image + b))
-            masks.append(torch.rand(IMAGE_SIZE, IMAGE_SIZE, generator=generator) > 0.5)
+            masks.append(torch.rand(image_size, image_size, generator=generator) > 0.5)
         sample.gt_instances = InstanceData(
-            masks=torch.stack(masks) if masks else torch.zeros(0, IMAGE_SIZE, IMAGE_SIZE)
+            masks=torch.stack(masks) if masks else torch.zeros(0, image_size, image_size)
         )
         samples.append(sample)
     return samples

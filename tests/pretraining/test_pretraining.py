@@ -84,8 +84,8 @@ def test_an_answer_is_right_where_the_model_would_write_it(model, batch):
     questions = [[turn[0] for turn in sample.turns] for sample in samples]
     style = model.prompt
     prefix, asked = model.backbone.questions(
-        style.prefix(),
-        [[f"\n{q}<|im_end|>\n<|im_start|>assistant\n" for q in image] for image in questions],
+        style.system,
+        questions,
         image_size=96,
     )
     # A random model says one thing to everything: let the truth be what it writes, for some questions.
@@ -151,10 +151,8 @@ def test_the_end_of_a_question_points_at_the_square_of_its_answer(model, batch):
             if square < 0:
                 continue
             assert answer.startswith("abcdef"[square % 6] + str(square // 6 + 1) + " ")
-            branch = f"\n{question}<|im_end|>\n<|im_start|>assistant\n"
-            turns = [[(branch, "x")] if i == b else [] for i in range(2)]
-            prefix = model.prompt.prefix()
-            layout = model.backbone.layout(prefix, turns, image_size=96, supervised=True)
+            turns = [[(question, "x")] if i == b else [] for i in range(2)]
+            layout = model.backbone.layout(model.prompt.system, turns, image_size=96, supervised=True)
             hidden = model.backbone.hidden_states(vision, layout)
             end = hidden[layout.answer_reads[0]]
             logits = hidden[layout.image_positions[b]] @ end / len(end) ** 0.5

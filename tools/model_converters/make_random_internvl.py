@@ -1,4 +1,4 @@
-"""An original InternVL2.5 folder with random weights: make_random_internvl.py --size 8b --out DIR."""
+"""An original InternVL folder with random weights: make_random_internvl.py --size 8b --out DIR."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,7 @@ BYTES = {"bfloat16": 2, "float32": 4}
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description="Make an original InternVL2.5 folder with random weights, to try a conversion."
+        description="Make an original InternVL folder with random weights, to try a conversion."
     )
     parser.add_argument("--size", choices=SIZES, required=True, help="tiny: made in seconds, 10 MB")
     parser.add_argument("--out", type=Path, required=True, help="folder to make")

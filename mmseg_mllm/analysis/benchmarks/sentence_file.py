@@ -52,10 +52,8 @@ def sentence_flops(model: dict, by_image: Sequence[Sequence[str]]) -> dict[str, 
     segmentor = build_on_meta(model, merged=True)
     style, tokenizer = prompt_style("mllmseg"), SyntheticTokenizer(vocab_size=1024)
     texts = [text for image in by_image for text in image]
-    lengths = [
-        len(branch.ids)
-        for branch in tokenizer.branches("", [style.branch([text]) for text in texts], supervised=False)
-    ]
+    turns = [segmentor.backbone.family.chat.branch(*style.branch([text])) for text in texts]
+    lengths = [len(branch.ids) for branch in tokenizer.branches("", turns, supervised=False)]
     one, two = (
         [sum(count_flops(segmentor, expressions=k, branch_tokens=n).values()) for n in LENGTHS]
         for k in (1, 2)

@@ -57,7 +57,7 @@ def _logit_memory(segmentor: MLLMSegmentor, setting: Setting) -> dict[str, float
     style, backbone = segmentor.prompt, segmentor.backbone
     texts = expression_texts(setting.expressions)
     turns = [[style.branch([text]) for text in texts]] * setting.images
-    layout = backbone.layout(style.prefix(), turns, image_size=backbone.image_size, supervised=True)
+    layout = backbone.layout(style.system, turns, image_size=backbone.image_size, supervised=True)
     everywhere, answers = layout.input_ids.numel(), len(layout.answer_ids)
     mib = backbone.vocab_size * LOGIT_BYTES / 2**20
     return {

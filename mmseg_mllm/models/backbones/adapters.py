@@ -13,30 +13,32 @@ from transformers import PreTrainedModel
 
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.errors import CheckpointError, ConfigError
+from mmseg_mllm.models.backbones.family import Family
 
-LLM_LINEARS = r".*language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+LLM_LINEARS = r".*{text_model}\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 
-PARTS: dict[str, Callable[[PreTrainedModel], nn.Module]] = {
-    "vision": lambda model: model.model.vision_tower,
-    "projector": lambda model: model.model.multi_modal_projector,
-    "llm": lambda model: model.model.language_model,
-    "llm_norm": lambda model: model.model.language_model.norm,
-    "lm_head": lambda model: model.lm_head,
+PARTS: dict[str, Callable[[PreTrainedModel, Family], list[nn.Module]]] = {
+    "vision": lambda model, family: family.modules(model, family.vision),
+    "projector": lambda model, family: family.modules(model, family.projector),
+    "llm": lambda model, family: family.modules(model, [family.text_model]),
+    "llm_norm": lambda model, family: family.modules(model, [f"{family.text_model}.norm"]),
+    "lm_head": lambda model, family: [model.get_output_embeddings()],
 }
 """Names for the ``trainable`` argument of :class:`MLLMBackbone`."""
 
 
-def inject_lora(model: PreTrainedModel, lora: dict, *, token_ids: list[int]) -> None:
+def inject_lora(model: PreTrainedModel, lora: dict, *, family: Family, token_ids: list[int]) -> None:
     """Put LoRA into the LLM's attention and MLP linears and make some tokens' rows trainable.
 
     Args:
         model: Changed in place.
         lora: Arguments of ``peft.LoraConfig``.
+        family: Of the model.
         token_ids: Tokens whose rows in embedding and LM head are trained.
     """
     try:
         config = LoraConfig(
-            target_modules=LLM_LINEARS,
+            target_modules=LLM_LINEARS.format(text_model=family.text_model),
             trainable_token_indices={"embed_tokens": token_ids, "lm_head": token_ids},
             **lora,
         )
@@ -111,7 +113,7 @@ def output_rows(model: PreTrainedModel, token_ids: Sequence[int]) -> Tensor:
     return head.weight[list(token_ids)]
 
 
-def set_trainable(model: PreTrainedModel, parts: Sequence[str]) -> None:
+def set_trainable(model: PreTrainedModel, parts: Sequence[str], *, family: Family) -> None:
     """Train these parts besides what is trained already.
 
     Raises:
@@ -120,7 +122,8 @@ def set_trainable(model: PreTrainedModel, parts: Sequence[str]) -> None:
     for part in parts:
         if part not in PARTS:
             raise ConfigError(f"trainable={part!r}: no such part; there are {', '.join(PARTS)}")
-        PARTS[part](model).requires_grad_(True)
+        for module in PARTS[part](model, family):
+            module.requires_grad_(True)
     _keep_trained_in_float32(model)
 
 

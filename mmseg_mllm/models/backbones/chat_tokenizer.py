@@ -4,36 +4,32 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+from mmseg.registry import MODELS
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from mmseg_mllm.compat import adds_bos
 from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.models.backbones.chat_format import ChatFormat
 from mmseg_mllm.models.backbones.sequence_layout import Branch
-from mmseg_mllm.prompts import (
-    CONTROL_TOKENS,
-    IMAGE_END_TOKEN,
-    IMAGE_TOKEN,
-    REJ_TOKEN,
-    SEG_TOKEN,
-    SPECIAL_TOKENS,
-    TURN_END_TOKEN,
-)
+from mmseg_mllm.prompts import CONTROL_TOKENS, REJ_TOKEN, SEG_TOKEN
 
 
 class ChatTokenizer:
     """A tokenizer that knows the special tokens and turns prompts into prefix and branches.
 
     Args:
-        tokenizer: Any HuggingFace tokenizer; the missing ones of ``prompts.SPECIAL_TOKENS`` are added in
+        tokenizer: Any HuggingFace tokenizer; the missing ones of the format's special tokens are added in
             their order.
+        chat: The chat format that texts are written in.
     """
 
-    def __init__(self, *, tokenizer: PreTrainedTokenizerBase) -> None:
-        tokenizer.add_tokens(list(SPECIAL_TOKENS), special_tokens=True)
+    def __init__(self, *, tokenizer: PreTrainedTokenizerBase, chat: ChatFormat) -> None:
+        tokenizer.add_tokens(list(chat.special_tokens), special_tokens=True)
         self.tokenizer = tokenizer
+        self.chat = chat
         self._start = [tokenizer.bos_token_id] if adds_bos(tokenizer) else []
-        self.image_id, self.image_end_id, self.seg_id, self.rej_id = (
-            self._id(token) for token in (IMAGE_TOKEN, IMAGE_END_TOKEN, SEG_TOKEN, REJ_TOKEN)
+        self.image_id, self.seg_id, self.rej_id = (
+            self._id(token) for token in (chat.image_token, SEG_TOKEN, REJ_TOKEN)
         )
 
     def __len__(self) -> int:
@@ -47,7 +43,7 @@ class ChatTokenizer:
         return tuple(dict.fromkeys([*CONTROL_TOKENS, *self.tokenizer.all_special_tokens, *own]))
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str) -> "ChatTokenizer":
+    def from_pretrained(cls, name_or_path: str, *, chat: ChatFormat) -> "ChatTokenizer":
         """From a folder or hub name; no code of the repository is run.
 
         Raises:
@@ -58,7 +54,7 @@ class ChatTokenizer:
         except (OSError, ValueError, ImportError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ConfigError(f"{name_or_path}: no tokenizer can be loaded from here ({reason})") from None
-        return cls(tokenizer=tokenizer)
+        return cls(tokenizer=tokenizer, chat=chat)
 
     @property
     def turn_end_id(self) -> int:
@@ -67,7 +63,7 @@ class ChatTokenizer:
         Raises:
             ConfigError: the tokenizer has none.
         """
-        return self._id(TURN_END_TOKEN)
+        return self._id(self.chat.turn_end)
 
     def prefix_ids(self, prefix: str, *, num_image_tokens: int) -> list[int]:
         """Ids of the prefix text with its one image token repeated ``num_image_tokens`` times."""
@@ -80,7 +76,7 @@ class ChatTokenizer:
 
         Args:
             prefix: Text of the prefix.
-            turns: Per branch the question and the answer (see ``PromptStyle.branch``).
+            turns: Per branch the question and the answer (see ``ChatFormat.branch``).
             supervised: Whether the answers are trained; otherwise each branch ends before its last slot.
         """
         whole = self._after_image([prefix + question + answer for question, answer in turns])
@@ -105,7 +101,7 @@ class ChatTokenizer:
         return self._after_image([prefix + question for question in questions])
 
     def _after_image(self, texts: list[str]) -> list[list[int]]:
-        return [ids[ids.index(self.image_end_id) + 1 :] for ids in self._encode(texts)]
+        return [ids[ids.index(self.image_id) + 2 :] for ids in self._encode(texts)]
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         if not texts:
@@ -119,3 +115,15 @@ class ChatTokenizer:
             where = Path(self.tokenizer.name_or_path or "the tokenizer").name
             raise ConfigError(f"{where}: the token {token} is missing and could not be added")
         return index
+
+
+def build_tokenizer(
+    tokenizer: str | dict | None, pretrained: str | None, *, chat: ChatFormat
+) -> ChatTokenizer | None:
+    """The tokenizer of a backbone with these arguments; None where neither is given."""
+    if isinstance(tokenizer, dict):
+        return ChatTokenizer(tokenizer=MODELS.build(tokenizer), chat=chat)
+    source = tokenizer or pretrained
+    if source is None:
+        return None
+    return ChatTokenizer.from_pretrained(source, chat=chat)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForImageTextToText, PretrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.errors import CheckpointError, ConfigError
@@ -37,6 +37,7 @@ def build_hf_model(
     with quiet_upstream():
         if pretrained is not None:
             model = _load(pretrained, arch, options)
+            _tie_only_what_is_tied(model)
             if vocab_size is not None and vocab_size > model.config.text_config.vocab_size:
                 _add_mean_rows(model, vocab_size)
             return model
@@ -61,28 +62,6 @@ def check_folder(pretrained: str) -> None:
     for path in sorted(Path(pretrained).glob("*.*")):
         if path.is_file():
             refuse_lfs_pointer(path, CheckpointError)
-
-
-def check_image_size(side: int, config: PretrainedConfig) -> None:
-    """See that the model takes square images of this side.
-
-    Args:
-        side: In pixels.
-        config: Of an InternVL.
-
-    Raises:
-        ConfigError: it does not.
-    """
-    patch, own = config.vision_config.patch_size[0], config.vision_config.image_size[0]
-    step = patch * round(1 / config.downsample_ratio)
-    if side != own and (side % step or side < step):
-        low = max(side // step, 1) * step
-        raise ConfigError(f"image_size={side}: must be a multiple of {step}, such as {low} or {low + step}")
-    tokens, most = (side // step) ** 2, config.text_config.max_position_embeddings
-    if side != own and tokens >= most:
-        raise ConfigError(
-            f"image_size={side}: such an image takes {tokens:,} tokens, the language model reads {most:,}"
-        )
 
 
 def _advice(pretrained: str) -> str:
@@ -111,8 +90,8 @@ def _load(pretrained: str, arch: dict, options: dict) -> PreTrainedModel:
             have, want = (getattr(getattr(c, part, None), key, None) for c in (found, wanted))
             if have != want:
                 raise CheckpointError(f"{pretrained} holds another model: {part}.{key} is {have}, not {want}")
-    # InternVLConfig ties embedding and LM head where the folder does not say so; adding rows would then
-    # overwrite the head that was loaded.
+    # Some tie embedding and LM head where the folder does not say so; adding rows would then overwrite the
+    # head that was loaded.
     found.tie_word_embeddings = wanted.tie_word_embeddings
     found.text_config.tie_word_embeddings = wanted.tie_word_embeddings
     try:
@@ -128,6 +107,12 @@ def _load(pretrained: str, arch: dict, options: dict) -> PreTrainedModel:
             "download or convert it again"
         )
     return model
+
+
+def _tie_only_what_is_tied(model: PreTrainedModel) -> None:
+    """Weights that came apart stay apart, whatever the config says; adding rows would tie them."""
+    if model.get_input_embeddings().weight is not model.get_output_embeddings().weight:
+        model.config.tie_word_embeddings = model.config.text_config.tie_word_embeddings = False
 
 
 def _add_mean_rows(model: PreTrainedModel, vocab_size: int) -> None:

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedModel
 
-from mmseg_mllm.compat import cache_argument, enable_gradient_checkpointing, quiet_upstream
+from mmseg_mllm.compat import cache_argument, enable_gradient_checkpointing
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.adapters import (
     inject_lora,
@@ -21,11 +21,14 @@ from mmseg_mllm.models.backbones.adapters import (
     set_trainable,
 )
 from mmseg_mllm.models.backbones.branch_attention import use_branch_attention
-from mmseg_mllm.models.backbones.chat_tokenizer import ChatTokenizer
+from mmseg_mllm.models.backbones.chat_tokenizer import build_tokenizer
 from mmseg_mllm.models.backbones.compute_dtype import compute_dtype
-from mmseg_mllm.models.backbones.hf_model import build_hf_model, check_folder, check_image_size
+from mmseg_mllm.models.backbones.families import family_of
+from mmseg_mllm.models.backbones.family import to_map
+from mmseg_mllm.models.backbones.greedy import Asked, write_on
+from mmseg_mllm.models.backbones.hf_model import build_hf_model, check_folder
 from mmseg_mllm.models.backbones.quantization import check_quantization, quantize
-from mmseg_mllm.models.backbones.sequence_layout import SequenceLayout, pack
+from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout, pack
 from mmseg_mllm.models.features import MLLMFeatures, ReadPrefix, VisionFeatures
 from mmseg_mllm.weights import packaged
 
@@ -34,14 +37,15 @@ from mmseg_mllm.weights import packaged
 class MLLMBackbone(BaseModule):
     """Vision features before the projector and LLM features at image and [SEG] tokens.
 
-    Holds a native transformers model (InternVL; no remote code). Its weights come with construction: from
-    ``pretrained``, or random from ``arch``; inside ``torch.device('meta')`` nothing is read from disk.
+    Holds a native transformers model of one of ``families/`` (no remote code). Its weights come with
+    construction: from ``pretrained``, or random from ``arch``; inside ``torch.device('meta')`` nothing is
+    read from disk.
 
     Args:
         arch: transformers config of the model (``model_type``, ``vision_config``, ``text_config``). The
             vocabulary counts all special tokens.
         pretrained: Folder or hub name of a native transformers checkpoint, or one that comes with the package
-            ('mmseg_mllm://internvl_tiny'); None for random weights.
+            ('mmseg_mllm://NAME'); None for random weights.
         tokenizer: Folder or hub name, a registered function as ``dict(type=...)``, or None for that of
             ``pretrained``.
         adapter: Folder of an adapter in peft's format that is merged into the weights of ``pretrained``.
@@ -54,7 +58,7 @@ class MLLMBackbone(BaseModule):
         quantization: 'nf4' (4 bit) or 'int8' for the LLM's linears, by bitsandbytes; LoRA on top is QLoRA.
             All else stays in ``dtype``, on the meta device everything. They pass the host's memory whole.
         image_size: Side of the input in pixels, if not that of ``arch``: the tower's position embeddings are
-            then interpolated. A multiple of patch size and downsampling (28 for InternVL).
+            then interpolated. A multiple of the pixels that one image token stands for.
 
     Raises:
         CheckpointError: ``pretrained`` holds no such model.
@@ -86,7 +90,8 @@ class MLLMBackbone(BaseModule):
             check_folder(pretrained)
         self.quantization = quantization
         self.dtype = compute_dtype(dtype)
-        self.tokenizer = build_tokenizer(tokenizer, pretrained)
+        self.family = family_of(arch.get("model_type"))
+        self.tokenizer = build_tokenizer(tokenizer, pretrained, chat=self.family.chat)
         with torch.device("cpu" if quantization else device):
             self.model = build_hf_model(
                 arch=arch,
@@ -98,20 +103,25 @@ class MLLMBackbone(BaseModule):
             merge_saved_adapter(self.model, adapter)
         if quantization is not None:
             quantize(self.model, quantization, device=device, dtype=self.dtype)
-        use_branch_attention(self.model.model.language_model)
+        use_branch_attention(self.text_model)
         config = self.model.config
-        self.patch_size = config.vision_config.patch_size[0]
-        self.downsample = round(1 / config.downsample_ratio)
-        self.image_size = image_size or config.vision_config.image_size[0]
-        check_image_size(self.image_size, config)
+        self.patch_size = self.family.patch_size(config)
+        self.downsample = self.family.downsample(config)
+        self.image_size = image_size or self.family.image_size(config)
+        self.family.check_image_size(self.image_size, config)
         self.out_channels = (config.vision_config.hidden_size, config.text_config.hidden_size)
         self.vocab_size = config.text_config.vocab_size
         self.model.requires_grad_(False)
         if lora is not None:
-            inject_lora(self.model, lora, token_ids=list(self.answer_token_ids))
-        set_trainable(self.model, trainable)
+            inject_lora(self.model, lora, family=self.family, token_ids=list(self.answer_token_ids))
+        set_trainable(self.model, trainable, family=self.family)
         if gradient_checkpointing:
             enable_gradient_checkpointing(self.model)
+
+    @property
+    def text_model(self) -> PreTrainedModel:
+        """The language model without its LM head."""
+        return self.model.model.get_submodule(self.family.text_model)
 
     @property
     def answer_token_ids(self) -> tuple[int, int]:
@@ -134,7 +144,7 @@ class MLLMBackbone(BaseModule):
 
     def layout(
         self,
-        prefix: str,
+        system: str,
         turns: Sequence[Sequence[tuple[str, str]]],
         *,
         image_size: int,
@@ -143,7 +153,7 @@ class MLLMBackbone(BaseModule):
         """Token layout of B images.
 
         Args:
-            prefix: Text of the prefix (``PromptStyle.prefix``).
+            system: System message (``PromptStyle.system``).
             turns: Per image and branch the question and the answer (``PromptStyle.branch``).
             image_size: Side of the input in pixels.
             supervised: Whether the answers are trained.
@@ -151,25 +161,40 @@ class MLLMBackbone(BaseModule):
         Raises:
             ConfigError: the backbone was built without a tokenizer.
         """
-        ids = self._prefix_ids(prefix, image_size)
-        branches = [self.tokenizer.branches(prefix, image, supervised=supervised) for image in turns]
-        return pack(prefix=ids, branches=branches, image_token_id=self.tokenizer.image_id)
+        ids, chat = self._prefix_ids(system, image_size), self.family.chat
+        texts = [[chat.branch(*turn) for turn in image] for image in turns]
+        prefix = chat.prefix(system)
+        return self.pack(
+            ids, [self.tokenizer.branches(prefix, image, supervised=supervised) for image in texts]
+        )
+
+    def pack(self, prefix_ids: Sequence[int], branches: Sequence[Sequence[Branch]]) -> SequenceLayout:
+        """Layout of token ids: a prefix with an image, and the branches of each of B images."""
+        image_id = self.tokenizer.image_id
+        return pack(
+            prefix=prefix_ids,
+            branches=branches,
+            image_token_id=image_id,
+            positions=self.family.positions([token == image_id for token in prefix_ids]),
+        )
 
     def questions(
-        self, prefix: str, questions: Sequence[Sequence[str]], *, image_size: int
+        self, system: str, questions: Sequence[Sequence[str]], *, image_size: int
     ) -> tuple[list[int], list[list[list[int]]]]:
         """Token ids of the prefix, and per image of the questions that follow it.
 
         Arguments and errors are those of :meth:`layout`.
         """
-        ids = self._prefix_ids(prefix, image_size)
-        return ids, [self.tokenizer.questions(prefix, image) for image in questions]
+        ids, chat = self._prefix_ids(system, image_size), self.family.chat
+        texts = [[chat.branch(question, "")[0] for question in image] for image in questions]
+        return ids, [self.tokenizer.questions(chat.prefix(system), image) for image in texts]
 
-    def _prefix_ids(self, prefix: str, image_size: int) -> list[int]:
+    def _prefix_ids(self, system: str, image_size: int) -> list[int]:
         if self.tokenizer is None:
             raise ConfigError(
                 "the backbone has no tokenizer: set `pretrained` to a folder with one, or `tokenizer`"
             )
+        prefix = self.family.chat.prefix(system)
         return self.tokenizer.prefix_ids(prefix, num_image_tokens=self.num_image_tokens(image_size))
 
     def autocast(self) -> contextlib.AbstractContextManager:
@@ -189,14 +214,11 @@ class MLLMBackbone(BaseModule):
 
     def see(self, images: Tensor) -> VisionFeatures:
         """The vision tower's part: (B, 3, H, W) float, normalised."""
-        core = self.model.model
-        parts = (core.vision_tower, core.multi_modal_projector)
+        parts = self.family.modules(self.model, (*self.family.vision, *self.family.projector))
         trained = any(p.requires_grad for part in parts for p in part.parameters())
         # A frozen tower needs no graph, and recomputing layers would make one.
         with self.autocast(), torch.set_grad_enabled(trained and torch.is_grad_enabled()):
-            vision = self.model.get_image_features(pixel_values=images)
-        detail = _to_map(vision.last_hidden_state[:, 1:])  # without the class token
-        return VisionFeatures(detail=detail, image_tokens=vision.pooler_output)
+            return self.family.see(self.model, images)
 
     def read(self, vision: VisionFeatures, layout: SequenceLayout) -> MLLMFeatures:
         """The LLM's part, for images seen before."""
@@ -204,7 +226,7 @@ class MLLMBackbone(BaseModule):
         hidden = self.hidden_states(vision, layout)
         return MLLMFeatures(
             detail=vision.detail,
-            semantic=_to_map(hidden[layout.image_positions - 1]),
+            semantic=to_map(hidden[layout.image_positions - 1]),
             queries=hidden[layout.slot_reads],
             image_index=layout.slot_images,
             loss_text=self._text_loss(hidden, layout),
@@ -213,7 +235,7 @@ class MLLMBackbone(BaseModule):
     def hidden_states(self, vision: VisionFeatures, layout: SequenceLayout) -> Tensor:
         """The LLM's output (L, C_l) at every token of a layout on the same device."""
         with self.autocast():
-            return self._language_model(self._embed(layout, vision.image_tokens), layout)
+            return self._read(layout, vision)
 
     def answer_logits(self, hidden: Tensor, layout: SequenceLayout) -> Tensor:
         """What the model would say at each supervised token: (M, vocabulary) float32 logits.
@@ -226,20 +248,17 @@ class MLLMBackbone(BaseModule):
             return self.model.lm_head(hidden[layout.answer_reads]).float()
 
     @torch.no_grad()
-    def read_prefix(self, vision: VisionFeatures, prefix: str, *, image_size: int) -> ReadPrefix:
+    def read_prefix(self, vision: VisionFeatures, system: str, *, image_size: int) -> ReadPrefix:
         """Read the words before the image and the image, and keep what questions need of them.
 
         Arguments and errors are those of :meth:`layout`.
         """
-        ids = self._prefix_ids(prefix, image_size)
-        no_branches = [[]] * len(vision.detail)
-        layout = pack(prefix=ids, branches=no_branches, image_token_id=self.tokenizer.image_id)
-        layout = layout.to(vision.detail.device)
+        ids, no_branches = self._prefix_ids(system, image_size), [[]] * len(vision.detail)
+        layout = self.pack(ids, no_branches).to(vision.detail.device)
         cache = DynamicCache()
         with self.autocast():
-            embeds = self._embed(layout, vision.image_tokens)
-            hidden = self._language_model(embeds, layout, cache=cache)
-            semantic = _to_map(hidden[layout.image_positions - 1])
+            hidden = self._read(layout, vision, cache=cache)
+            semantic = to_map(hidden[layout.image_positions - 1])
         kept = tuple((layer.keys, layer.values) for layer in cache.layers)
         return ReadPrefix(detail=vision.detail, semantic=semantic, keys_values=kept)
 
@@ -286,55 +305,72 @@ class MLLMBackbone(BaseModule):
         """
         ends = [*self.answer_token_ids, self.tokenizer.turn_end_id]
         answers = []
-        for image_tokens, asked, limits in zip(vision.image_tokens, questions, max_new_tokens, strict=True):
+        for b, (asked, limits) in enumerate(zip(questions, max_new_tokens, strict=True)):
             if not asked:
                 answers.append([])
                 continue
-            embeds, mask = self._left_padded(image_tokens, asked)
-            with self.autocast(), quiet_upstream():
-                written = self.model.generate(
-                    inputs_embeds=embeds,
-                    attention_mask=mask,
+            with self.autocast():
+                written = write_on(
+                    self._asked(vision.of_image(b, times=len(asked)), asked),
+                    text_model=self.text_model,
+                    lm_head=self.model.lm_head,
+                    position_argument=self.family.position_argument,
+                    ends=ends,
                     max_new_tokens=max(limits),
-                    do_sample=False,
-                    eos_token_id=ends,
-                    pad_token_id=self.tokenizer.turn_end_id,
                 )
             # They are written together, and each is the same as if it had been written alone.
             cut = [ids[:limit] for ids, limit in zip(written.tolist(), limits, strict=True)]
             answers.append([_up_to_first(ids, ends) for ids in cut])
         return answers
 
-    def _left_padded(self, image_tokens: Tensor, questions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """(T, C) image tokens and K questions -> (K, L, C_l) embeddings and their (K, L) mask."""
-        length = max(map(len, questions))
-        padded = [[self.tokenizer.turn_end_id] * (length - len(ids)) + list(ids) for ids in questions]
-        ids = torch.tensor(padded, device=image_tokens.device)
-        spare = torch.tensor([length - len(question) for question in questions], device=ids.device)
-        mask = torch.arange(length, device=ids.device) >= spare[:, None]
+    def _asked(self, vision: VisionFeatures, questions: Sequence[Sequence[int]]) -> Asked:
+        """K questions, each with the prefix before it, and the image K times."""
+        image_id, pad = self.tokenizer.image_id, self.tokenizer.turn_end_id
+        length, device = max(map(len, questions)), vision.image_tokens.device
+        spare = [length - len(ids) for ids in questions]
+        ids = torch.tensor(
+            [[pad] * n + list(q) for n, q in zip(spare, questions, strict=True)], device=device
+        )
+        rows = [self.family.positions([token == image_id for token in question]) for question in questions]
+        positions = [[[0] * n + row for row in own] for n, own in zip(spare, rows, strict=True)]
         embeds = self.model.get_input_embeddings()(ids)
-        at_image = (ids == self.tokenizer.image_id).unsqueeze(-1).expand_as(embeds)
-        tokens = image_tokens.to(embeds.dtype).expand(len(questions), -1, -1)
-        return embeds.masked_scatter(at_image, tokens), mask.long()
+        at_image = ids == image_id
+        return Asked(
+            embeds=embeds.masked_scatter(at_image[..., None], vision.image_tokens.to(embeds.dtype)),
+            mask=torch.arange(length, device=device) >= torch.tensor(spare, device=device)[:, None],
+            positions=torch.tensor(positions, device=device).transpose(0, 1),
+            arguments=self.family.vision_arguments(at_image, vision),
+        )
 
-    def _embed(self, layout: SequenceLayout, image_tokens: Tensor) -> Tensor:
-        """(B, T, C_l) image tokens put in their places -> (1, L, C_l)."""
+    def _read(
+        self, layout: SequenceLayout, vision: VisionFeatures, *, cache: DynamicCache | None = None
+    ) -> Tensor:
+        """Run the whole row, with the image tokens in their places -> (L, C_l)."""
         embeds = self.model.get_input_embeddings()(layout.input_ids)
-        places = layout.image_positions.flatten()
-        return embeds.index_copy(0, places, image_tokens.flatten(0, 1).to(embeds.dtype))[None]
+        places, tokens = layout.image_positions.flatten(), vision.image_tokens.flatten(0, 1)
+        embeds = embeds.index_copy(0, places, tokens.to(embeds.dtype))[None]
+        at_image = torch.zeros_like(layout.input_ids, dtype=torch.bool).index_fill(0, places, True)
+        arguments = self.family.vision_arguments(at_image[None], vision)
+        return self._language_model(embeds, layout, cache=cache, **arguments)
 
     def _language_model(
-        self, embeds: Tensor, layout: SequenceLayout, *, first: int = 0, cache: DynamicCache | None = None
+        self,
+        embeds: Tensor,
+        layout: SequenceLayout,
+        *,
+        first: int = 0,
+        cache: DynamicCache | None = None,
+        **arguments,
     ) -> Tensor:
         """Run positions ``first`` and after -> (L - first, C_l); the cache holds those before."""
-        language_model = self.model.model.language_model
-        return language_model(
+        return self.text_model(
             inputs_embeds=embeds,
             attention_mask=layout.grid.mask(),
-            position_ids=layout.position_ids[None, first:],
+            position_ids=self.family.position_argument(layout.position_ids[:, None, first:]),
             use_cache=cache is not None,
             grid=layout.grid,
-            **cache_argument(language_model, cache),
+            **cache_argument(self.text_model, cache),
+            **arguments,
         ).last_hidden_state[0]
 
     @torch.no_grad()
@@ -358,25 +394,9 @@ class MLLMBackbone(BaseModule):
         return (losses * layout.answer_weights).sum()
 
 
-def build_tokenizer(tokenizer: str | dict | None, pretrained: str | None) -> ChatTokenizer | None:
-    """The tokenizer of a backbone with these arguments; None where neither is given."""
-    if isinstance(tokenizer, dict):
-        return ChatTokenizer(tokenizer=MODELS.build(tokenizer))
-    source = tokenizer or pretrained
-    if source is None:
-        return None
-    return ChatTokenizer.from_pretrained(source)
-
-
 def _up_to_first(ids: list[int], ends: Sequence[int]) -> list[int]:
     """The ids up to and with the first of ``ends``."""
     for i, token in enumerate(ids):
         if token in ends:
             return ids[: i + 1]
     return ids
-
-
-def _to_map(tokens: Tensor) -> Tensor:
-    """(B, S * S, C) tokens in row order -> (B, C, S, S)."""
-    side = round(tokens.shape[1] ** 0.5)
-    return tokens.transpose(1, 2).unflatten(2, (side, side))

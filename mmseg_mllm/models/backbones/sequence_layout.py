@@ -66,7 +66,8 @@ class SequenceLayout:
 
     Attributes:
         input_ids: (L,) int64.
-        position_ids: (L,) int64; they begin in each prefix, and go on after it in each branch.
+        position_ids: (R, L) int64, R rows of positions (see ``Family.positions``); they begin in each prefix,
+            and go on after its largest in each branch.
         grid: What sees what.
         image_positions: (B, T) int64, positions of the T image tokens.
         slot_images: (E,) int64, the image of each expression, in order.
@@ -98,7 +99,11 @@ class SequenceLayout:
 
 
 def pack(
-    *, prefix: Sequence[int], branches: Sequence[Sequence[Branch]], image_token_id: int
+    *,
+    prefix: Sequence[int],
+    branches: Sequence[Sequence[Branch]],
+    image_token_id: int,
+    positions: Sequence[Sequence[int]] | None = None,
 ) -> SequenceLayout:
     """Lay out the prefix once for each of B images, then their branches, image by image.
 
@@ -106,6 +111,7 @@ def pack(
         prefix: Token ids, the image's T tokens among them.
         branches: B lists of branches.
         image_token_id: Id of the image token.
+        positions: R rows of the prefix's positions; 0, 1, ... by default.
     """
     B, P = len(branches), len(prefix)
     flat = [(b, branch) for b, image_branches in enumerate(branches) for branch in image_branches]
@@ -120,11 +126,16 @@ def pack(
         if branch.answer_start is not None
         for i in range(branch.answer_start, len(branch.ids))
     ]
+    positions = positions or [range(P)]
+    after = max(map(max, positions)) + 1
     in_prefix = [i for i, token in enumerate(prefix) if token == image_token_id]
     return SequenceLayout(
         input_ids=_long([*list(prefix) * B, *(token for _, branch in flat for token in branch.ids)]),
         position_ids=_long(
-            [*list(range(P)) * B, *(P + i for _, branch in flat for i in range(len(branch.ids)))]
+            [
+                [*list(row) * B, *(after + i for _, branch in flat for i in range(len(branch.ids)))]
+                for row in positions
+            ]
         ),
         grid=BranchGrid(
             images=B,
@@ -146,7 +157,7 @@ def pack(
     )
 
 
-def _long(numbers: list[int]) -> Tensor:
+def _long(numbers: list) -> Tensor:
     return torch.tensor(numbers, dtype=torch.long)
 
 

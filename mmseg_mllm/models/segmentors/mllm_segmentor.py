@@ -14,7 +14,7 @@ from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.errors import DataError
 from mmseg_mllm.models.answers import Answers
 from mmseg_mllm.models.backbones.detail_backbone import DetailBackbone
-from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout, pack
+from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout
 from mmseg_mllm.models.checkpoints import check_state_dict
 from mmseg_mllm.models.features import MLLMFeatures, SeenImages, VisionFeatures
 from mmseg_mllm.models.segmentors.mmseg_apis import NotForMMSegAPIs
@@ -140,7 +140,7 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
     def look(self, inputs: Tensor) -> SeenImages:
         """Everything that questions about B images have in common: (B, 3, H, W) float, normalised."""
         backbone = self.backbone
-        prefix = backbone.read_prefix(self.see(inputs), self.prompt.prefix(), image_size=inputs.shape[-1])
+        prefix = backbone.read_prefix(self.see(inputs), self.prompt.system, image_size=inputs.shape[-1])
         with backbone.autocast():
             return SeenImages(prefix=prefix, encoded=self.decode_head.encode(prefix.detail, prefix.semantic))
 
@@ -171,7 +171,7 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
         backbone = self.backbone
         image_size = seen.prefix.semantic.shape[-1] * backbone.downsample * backbone.patch_size
         turns = [[self.prompt.branch([text]) for text in sample.expressions] for sample in data_samples]
-        layout = backbone.layout(self.prompt.prefix(), turns, image_size=image_size, supervised=False)
+        layout = backbone.layout(self.prompt.system, turns, image_size=image_size, supervised=False)
         features = backbone.read_on(seen.prefix, layout)
         logits = self._mask_logits(features, seen.encoded)
         return self._answered(features, logits, data_samples, protocol=protocol_of("independent"))
@@ -270,7 +270,7 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
                     for group in groups
                 ]
             )
-        return self.backbone.layout(style.prefix(), turns, image_size=inputs.shape[-1], supervised=supervised)
+        return self.backbone.layout(style.system, turns, image_size=inputs.shape[-1], supervised=supervised)
 
     def _style(self, *, supervised: bool) -> PromptStyle:
         return prompt_style(PAPER_PROMPT) if self.protocol.paper and not supervised else self.prompt
@@ -281,7 +281,7 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
         """Features of answers that the model wrote; ``rejected`` where it wrote no [SEG]."""
         backbone = self.backbone
         questions = [[self.prompt.branch([text])[0] for text in s.expressions] for s in data_samples]
-        prefix_ids, asked = backbone.questions(self.prompt.prefix(), questions, image_size=inputs.shape[-1])
+        prefix_ids, asked = backbone.questions(self.prompt.system, questions, image_size=inputs.shape[-1])
         written = backbone.generate(
             vision,
             [[prefix_ids + question for question in image] for image in asked],
@@ -295,8 +295,7 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
                 ids = question + (answer[:-1] if ends else answer)
                 branches[-1].append(Branch(ids=ids, slots=[len(ids)]))
                 rejected.append(answer[-1:] != [backbone.tokenizer.seg_id])
-        layout = pack(prefix=prefix_ids, branches=branches, image_token_id=backbone.tokenizer.image_id)
-        features = backbone.read(vision, layout)
+        features = backbone.read(vision, backbone.pack(prefix_ids, branches))
         return replace(
             features, rejected=torch.tensor(rejected, dtype=torch.bool, device=features.queries.device)
         )

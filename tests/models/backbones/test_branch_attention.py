@@ -62,7 +62,7 @@ def run(model, layout, **kwargs):
     generator = torch.Generator().manual_seed(1)
     embeds[:, layout.image_positions] = torch.randn(*layout.image_positions.shape, 32, generator=generator)
     embeds.requires_grad_()
-    out = model(inputs_embeds=embeds, position_ids=layout.position_ids[None], **kwargs).last_hidden_state
+    out = model(inputs_embeds=embeds, position_ids=layout.position_ids, **kwargs).last_hidden_state
     out.square().sum().backward()
     return out, embeds.grad
 
@@ -124,7 +124,7 @@ def flops(branches):
     with FlopCounterMode(display=False) as counter:
         model(
             inputs_embeds=model.embed_tokens(layout.input_ids)[None],
-            position_ids=layout.position_ids[None],
+            position_ids=layout.position_ids,
             attention_mask=layout.grid.mask(),
             grid=layout.grid,
         )

@@ -136,7 +136,7 @@ def test_pretrained_folder_without_model_is_refused(tmp_path):
         (dict(dtype="int8"), "dtype='int8'"),
         (dict(trainable=["everything"]), "no such part; there are vision"),
         (dict(lora=dict(rank=3)), "peft.LoraConfig"),
-        (dict(arch=dict(model_type="nothing")), "not a config"),
+        (dict(arch=dict(model_type="nothing")), "no such base"),
         (dict(pretrained="./nowhere"), "no such folder"),
     ],
 )
@@ -192,13 +192,13 @@ def test_reading_on_after_a_kept_prefix_is_reading_it_all(build_segmentor, image
     backbone = build_segmentor().backbone
     style = prompt_style("mllmseg")
     vision = backbone.see(images)
-    prefix = backbone.read_prefix(vision, style.prefix(), image_size=32)
+    prefix = backbone.read_prefix(vision, style.system, image_size=32)
     assert (
         prefix.nbytes > 2 * 2 * prefix.keys_values[0][0].shape[2] * 16 * 4
     )  # layers, keys and values, heads x dim
     for expressions in ([["dog"], ["left man", "zebra", "a small red star"]], [["cat", "top"], ["blue"]]):
         turns = [[style.branch([text]) for text in image] for image in expressions]
-        layout = backbone.layout(style.prefix(), turns, image_size=32, supervised=False)
+        layout = backbone.layout(style.system, turns, image_size=32, supervised=False)
         whole, on = backbone.read(vision, layout), backbone.read_on(prefix, layout)
         for name in ("detail", "semantic", "queries", "image_index"):
             torch.testing.assert_close(getattr(on, name), getattr(whole, name), atol=1e-5, rtol=1e-5)

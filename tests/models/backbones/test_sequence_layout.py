@@ -20,7 +20,7 @@ LAYOUT = dict(
 def test_ids_and_positions_stand_in_one_row_without_padding():
     layout = pack(**LAYOUT)
     assert layout.input_ids.tolist() == [1, 9, 9, 2, 1, 9, 9, 2, 4, 5, 6, 7, 8, 4, 5]
-    assert layout.position_ids.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 4, 5, 4, 5]
+    assert layout.position_ids.tolist() == [[0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 4, 5, 4, 5]]
     assert layout.image_positions.tolist() == [[1, 2], [5, 6]]
 
 

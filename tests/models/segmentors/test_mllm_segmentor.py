@@ -131,8 +131,8 @@ def test_score_compares_seg_with_rej_before_the_slot(build_segmentor, images):
     segmentor = build_segmentor()
     backbone = segmentor.backbone
     sample = segmentor(images[:1], make_samples([["the dog"]]), mode="predict")[0]
-    question, answer = segmentor.prompt.branch(["the dog"])
-    text = segmentor.prompt.prefix() + question + answer
+    chat, prompt = backbone.family.chat, segmentor.prompt
+    text = "".join([chat.prefix(prompt.system), *chat.branch(*prompt.branch(["the dog"]))])
     tokenizer = backbone.tokenizer.tokenizer
     ids = tokenizer(text.replace("<IMG_CONTEXT>", "<IMG_CONTEXT>" * 4), add_special_tokens=False).input_ids
     backbone.model.config.image_token_id = backbone.model.model.config.image_token_id = (

@@ -12,6 +12,12 @@ EXPRESSIONS = [["Red circle.", "the dog", "a blue star"], ["zebra", "man in a ha
 HAS_TARGET = [[True, False, True], [False, False]]
 
 
+def conversation(segmentor, style, *expressions, **kwargs):
+    """The whole text of a question and its answer."""
+    chat = segmentor.backbone.family.chat
+    return "".join([chat.prefix(style.system), *chat.branch(*style.branch(*expressions, **kwargs))])
+
+
 def token_ids(segmentor, text):
     """Ids of a whole conversation, with one <IMG_CONTEXT> for each of the 4 image tokens."""
     tokenizer = segmentor.backbone.tokenizer.tokenizer
@@ -59,8 +65,7 @@ def test_paper_is_two_plain_runs(build_segmentor, images):
     for b, sample in enumerate(samples):
         runs = []
         for targets in (HAS_TARGET[b], [True] * len(EXPRESSIONS[b])):
-            question, answer = style.branch(EXPRESSIONS[b], has_target=targets)
-            ids = token_ids(segmentor, style.prefix() + question + answer)
+            ids = token_ids(segmentor, conversation(segmentor, style, EXPRESSIONS[b], has_target=targets))
             seg, rej = segmentor.backbone.answer_token_ids
             runs.append((ids, ((ids[0] == seg) | (ids[0] == rej)).nonzero()[:, 0]))
         (ids, slots), (ids_again, slots_again) = runs
@@ -85,7 +90,7 @@ def test_paper_judges_by_the_run_that_holds_the_ground_truth(build_segmentor, im
     seg, rej = segmentor.backbone.answer_token_ids
     style, hidden = prompt_style("mllmseg"), []
     for targets in (HAS_TARGET[0], [True] * 3):
-        ids = token_ids(segmentor, style.prefix() + "".join(style.branch(EXPRESSIONS[0], has_target=targets)))
+        ids = token_ids(segmentor, conversation(segmentor, style, EXPRESSIONS[0], has_target=targets))
         last = ((ids[0] == seg) | (ids[0] == rej)).nonzero()[-1, 0]
         hidden.append(plain_forward(segmentor, images[:1], ids)[0][last - 1])
     apart = hidden[0] - hidden[1]
@@ -149,13 +154,13 @@ def test_generate_reads_what_the_model_writes(talkative, images, monkeypatch):
     samples = talkative(images, make_samples(texts), mode="predict")
     seg, rej = talkative.backbone.answer_token_ids
     questions = [[talkative.prompt.branch([text])[0] for text in image] for image in texts]
-    prefix = talkative.prompt.prefix()
-    _, asked_ids = talkative.backbone.questions(prefix, questions, image_size=images.shape[-1])
+    chat, system = talkative.backbone.family.chat, talkative.prompt.system
+    _, asked_ids = talkative.backbone.questions(system, questions, image_size=images.shape[-1])
     ends = set()
     for b, sample in enumerate(samples):
         image = images[b : b + 1]
         for k, text in enumerate(texts[b]):
-            asked = talkative.prompt.prefix() + talkative.prompt.branch([text])[0]
+            asked = chat.prefix(system) + chat.branch(*talkative.prompt.branch([text]))[0]
             ids, answer = plain_answer(talkative, image, asked, limit=12 + len(asked_ids[b][k]))
             ends.add(answer[-1] if answer[-1] in (seg, rej) else None)
             assert sample.pred_instances.rejected[k].item() == (answer[-1] != seg)
@@ -210,7 +215,7 @@ def test_an_answer_is_as_long_as_its_own_bound_allows(talkative, images):
     favour(talkative, "[SEG]", 0.0)
     favour(talkative, "[REJ]", 0.0)
     questions = [[talkative.prompt.branch([text])[0] for text in texts]]
-    prefix, asked = backbone.questions(talkative.prompt.prefix(), questions, image_size=images.shape[-1])
+    prefix, asked = backbone.questions(talkative.prompt.system, questions, image_size=images.shape[-1])
     asked = [[prefix + ids for ids in image] for image in asked]
     vision = talkative.see(images[:1])
     (together,) = backbone.generate(vision, asked, max_new_tokens=[[2, 9, 5]])

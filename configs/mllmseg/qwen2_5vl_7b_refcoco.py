@@ -1,0 +1,22 @@
+_base_ = [
+    "../_base_/models/qwen2_5vl.py",
+    "../_base_/datasets/refcoco_family.py",
+    "../_base_/schedules/mllmseg_50k.py",
+    "../_base_/default_runtime.py",
+]
+model = dict(
+    backbone=dict(
+        pretrained="./pretrained/Qwen2.5-VL-7B-Instruct",
+        arch=dict(
+            vision_config=dict(out_hidden_size=3584),
+            text_config=dict(
+                hidden_size=3584,
+                num_hidden_layers=28,
+                num_attention_heads=28,
+                num_key_value_heads=4,
+                intermediate_size=18944,
+                vocab_size=152064,
+            ),
+        ),
+    )
+)

@@ -1,0 +1,20 @@
+_base_ = [
+    "../_base_/models/smolvlm2.py",
+    "../_base_/datasets/refcoco_family.py",
+    "../_base_/schedules/mllmseg_50k.py",
+    "../_base_/default_runtime.py",
+]
+model = dict(
+    backbone=dict(
+        pretrained="./pretrained/SmolVLM2-256M-Video-Instruct",
+        arch=dict(
+            text_config=dict(
+                hidden_size=576,
+                num_hidden_layers=30,
+                num_attention_heads=9,
+                num_key_value_heads=3,
+                intermediate_size=1536,
+            )
+        ),
+    )
+)
