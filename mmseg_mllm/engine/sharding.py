@@ -53,8 +53,7 @@ def shard(model: MLLMSegmentor, *, device: str) -> None:
         device: 'cpu', 'cuda', ...
     """
     mesh = init_device_mesh(device, (torch.distributed.get_world_size(),))
-    layers = model.backbone.model._no_split_modules
-    for module in [m for m in model.modules() if type(m).__name__ in layers]:
+    for module in sharded_layers(model):
         fully_shard(module, mesh=mesh)
     # The root is a group too: clip_grad_norm_ takes no mixture of sharded and whole parameters.
     fully_shard(model, mesh=mesh)
@@ -63,6 +62,12 @@ def shard(model: MLLMSegmentor, *, device: str) -> None:
     if device == "cpu":
         model.set_force_sum_reduction_for_comms(True)  # gloo has no other
     model.to(device)
+
+
+def sharded_layers(model: MLLMSegmentor) -> list[nn.Module]:
+    """The layers of language model and vision tower, each a unit that is gathered when it runs."""
+    names = model.backbone.model._no_split_modules
+    return [module for module in model.modules() if type(module).__name__ in names]
 
 
 def gather(model: MLLMSegmentor) -> None:

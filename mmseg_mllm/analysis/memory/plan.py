@@ -160,7 +160,7 @@ def _stored(step: StepMemory, way: Way) -> tuple[int, int]:
     """Bytes of the frozen weights as they are kept, and of the largest that is dequantised for use."""
     if way.quantization is None:
         return step.frozen, 0
-    linears = [linear for _, linear in llm_linears(step.segmentor)]
+    linears = [linear for _, linear in llm_linears(step.segmentor.backbone.text_model)]
     saved = sum(linear.weight.nbytes - BYTES[way.quantization](linear) for linear in linears)
     return round(step.frozen - saved), max(linear.weight.nbytes for linear in linears)
 

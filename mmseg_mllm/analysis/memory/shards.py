@@ -1,14 +1,14 @@
 """What sharded training gathers on each GPU."""
 
-from torch import nn
-
+from mmseg_mllm.engine.sharding import sharded_layers
 from mmseg_mllm.models.backbones.quantization import BYTES, llm_linears
+from mmseg_mllm.models.segmentors import MLLMSegmentor
 
 AHEAD = 2
 """Layers that are whole at a time: one computes while the next is fetched."""
 
 
-def gathered_bytes(segmentor: nn.Module, quantization: str | None) -> int:
+def gathered_bytes(segmentor: MLLMSegmentor, quantization: str | None) -> int:
     """Bytes that are whole on each GPU while a step runs, with FSDP2 over each layer and the rest.
 
     A layer of language model and vision tower is gathered when it computes; all that is in no layer
@@ -18,17 +18,9 @@ def gathered_bytes(segmentor: nn.Module, quantization: str | None) -> int:
         segmentor: With or without memory.
         quantization: In ``quantization.BYTES``, or None.
     """
-    sizes = {name: parameter.nbytes for name, parameter in segmentor.named_parameters()}
+    sizes = {parameter: parameter.nbytes for parameter in segmentor.parameters()}
     if quantization is not None:
-        for name, linear in llm_linears(segmentor):
-            sizes[f"{name}.weight"] = round(BYTES[quantization](linear))
-    core = segmentor.backbone.model.model
-    layers = [
-        layer for stack in (core.language_model.layers, core.vision_tower.encoder.layer) for layer in stack
-    ]
-    names = {id(module): name for name, module in segmentor.named_modules()}
-    in_layers = [
-        sum(size for name, size in sizes.items() if name.startswith(names[id(layer)] + "."))
-        for layer in layers
-    ]
+        for _, linear in llm_linears(segmentor.backbone.text_model):
+            sizes[linear.weight] = round(BYTES[quantization](linear))
+    in_layers = [sum(sizes[p] for p in layer.parameters()) for layer in sharded_layers(segmentor)]
     return sum(sizes.values()) - sum(in_layers) + AHEAD * max(in_layers)

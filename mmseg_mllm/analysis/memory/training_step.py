@@ -1,7 +1,7 @@
 """Memory of one training step, from sizes alone."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -19,15 +19,6 @@ from mmseg_mllm.analysis.memory.live_storages import LiveStorages
 from mmseg_mllm.models.segmentors import MLLMSegmentor
 
 FROZEN, TRAINED, GRADIENTS = "frozen weights, buffers", "trained weights", "gradients"
-PARTS = {
-    "backbone.model.model.vision_tower": "vision tower",
-    "backbone.model.model.multi_modal_projector": "projector",
-    "detail_backbone": "detail backbone",
-    "backbone.model.model.language_model": "language model",
-    "backbone.model.lm_head": "LM head, logits",
-    "decode_head": "mask decoder, losses",
-}
-"""Activations by the module whose forward pass ran last, outermost names; their gradients count there too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,13 +100,24 @@ def step_memory(
 
 def _watch(segmentor: MLLMSegmentor, live: LiveStorages) -> None:
     """Tell ``live`` what runs; layers are watched too, since some run again in the backward pass."""
-    for name, module in segmentor.named_modules():
-        for prefix, part in PARTS.items():
-            if name == prefix or name.startswith(prefix + "."):
-                module.register_forward_pre_hook(_enter(live, part))
+    for part, roots in _parts(segmentor):
+        for module in (module for root in roots for module in root.modules()):
+            module.register_forward_pre_hook(_enter(live, part))
     for parameter in segmentor.parameters():
         if parameter.requires_grad:
             parameter.register_post_accumulate_grad_hook(_label(live))
+
+
+def _parts(segmentor: MLLMSegmentor) -> Iterator[tuple[str, list[nn.Module]]]:
+    """Activations by the module whose forward pass ran last; their gradients count there too."""
+    family, mllm = segmentor.backbone.family, segmentor.backbone.model
+    yield "vision tower", family.modules(mllm, family.vision)
+    yield "projector", family.modules(mllm, family.projector)
+    if segmentor.detail_backbone is not None:
+        yield "detail backbone", [segmentor.detail_backbone]
+    yield "language model", [segmentor.backbone.text_model]
+    yield "LM head, logits", [mllm.lm_head]
+    yield "mask decoder, losses", [segmentor.decode_head]
 
 
 def _enter(live: LiveStorages, part: str) -> Callable[..., None]:

@@ -15,7 +15,7 @@ from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.errors import CheckpointError, ConfigError
 from mmseg_mllm.models.backbones.family import Family
 
-LLM_LINEARS = r".*{text_model}\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+LLM_LINEARS = "(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 
 PARTS: dict[str, Callable[[PreTrainedModel, Family], list[nn.Module]]] = {
     "vision": lambda model, family: family.modules(model, family.vision),
@@ -38,7 +38,7 @@ def inject_lora(model: PreTrainedModel, lora: dict, *, family: Family, token_ids
     """
     try:
         config = LoraConfig(
-            target_modules=LLM_LINEARS.format(text_model=family.text_model),
+            target_modules=rf".*{family.text_model}\..*\.{LLM_LINEARS}",
             trainable_token_indices={"embed_tokens": token_ids, "lm_head": token_ids},
             **lora,
         )

@@ -102,7 +102,7 @@ class MLLMBackbone(BaseModule):
         if adapter is not None and device.type != "meta":
             merge_saved_adapter(self.model, adapter)
         if quantization is not None:
-            quantize(self.model, quantization, device=device, dtype=self.dtype)
+            quantize(self.model, quantization, text_model=self.text_model, device=device, dtype=self.dtype)
         use_branch_attention(self.text_model)
         config = self.model.config
         self.patch_size = self.family.patch_size(config)

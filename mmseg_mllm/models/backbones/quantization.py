@@ -36,28 +36,32 @@ def check_quantization(kind: str | None) -> None:
         ) from None
 
 
-def llm_linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
-    """Names and linears of the LLM's attention and MLPs, without what LoRA adds to them.
+def llm_linears(text_model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+    """Names and linears of a language model's attention and MLPs, without what LoRA adds to them.
 
     What is not among them is never quantised: embedding, LM head, norms, vision tower, projector.
     """
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and re.fullmatch(LLM_LINEARS, name.removesuffix(".base_layer")):
+    for name, module in text_model.named_modules():
+        own_name = name.removesuffix(".base_layer").rpartition(".")[2]
+        if isinstance(module, nn.Linear) and re.fullmatch(LLM_LINEARS, own_name):
             yield name, module
 
 
-def quantize(model: nn.Module, kind: str, *, device: torch.device, dtype: torch.dtype) -> None:
+def quantize(
+    model: nn.Module, kind: str, *, text_model: nn.Module, device: torch.device, dtype: torch.dtype
+) -> None:
     """Quantise the LLM's linears, one by one on the device, and move all else there.
 
     Args:
         model: Changed in place; before LoRA is put in.
         kind: In ``BYTES``.
+        text_model: The part of it whose linears are quantised.
         device: Where the model will run.
         dtype: Of the computation.
     """
     from bitsandbytes.nn import Int8Params, Linear4bit, Linear8bitLt, Params4bit
 
-    for name, linear in list(llm_linears(model)):
+    for name, linear in list(llm_linears(text_model)):
         sizes = (linear.in_features, linear.out_features, linear.bias is not None)
         with torch.device("meta"):
             if kind == "nf4":
@@ -74,6 +78,6 @@ def quantize(model: nn.Module, kind: str, *, device: torch.device, dtype: torch.
         quantised.weight = weight.to(device)
         quantised.bias = linear.bias
         parent, _, own_name = name.rpartition(".")
-        setattr(model.get_submodule(parent), own_name, quantised)
+        setattr(text_model.get_submodule(parent), own_name, quantised)
     setattr(model, {"nf4": "is_loaded_in_4bit", "int8": "is_loaded_in_8bit"}[kind], True)  # read by peft
     model.to(device)

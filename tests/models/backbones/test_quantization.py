@@ -37,8 +37,8 @@ def test_only_the_llm_s_linears_are_quantised(build, kind):
     # Two layers of four linears of attention and three of the MLP.
     assert len(small) == 14
     assert all(name.startswith("model.model.language_model.layers") for name in small)
-    for name, linear in llm_linears(build(None).backbone.model):
-        found = backbone.model.get_submodule(name)
+    for name, linear in llm_linears(build(None).backbone.text_model):
+        found = backbone.text_model.get_submodule(name)
         assert found.weight.nbytes == pytest.approx(linear.weight.numel() * dict(nf4=0.5, int8=1)[kind])
 
 
