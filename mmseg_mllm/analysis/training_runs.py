@@ -74,7 +74,7 @@ def train_once(name: str, config: Config, seed: int) -> dict:
         runner.train()
         scalars = runner.message_hub.log_scalars
     metrics = {
-        key.removeprefix("val/"): buffer.current()
+        key.removeprefix("val/"): float(buffer.current())
         for key, buffer in scalars.items()
         if key.startswith("val/") and not key.endswith("time")
     }
