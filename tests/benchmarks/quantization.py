@@ -23,7 +23,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=100)
     scenes = parser.parse_args().scenes
-    predictors = {name: RESPredictor.from_pretrained("tiny", device="cpu", **way) for name, way in WAYS.items()}
+    predictors = {
+        name: RESPredictor.from_pretrained("tiny", device="cpu", **way) for name, way in WAYS.items()
+    }
     masks, scores, truth = {name: [] for name in WAYS}, {name: [] for name in WAYS}, []
     for index in range(scenes):
         origin = dict(seed=77, split="val", index=index)
