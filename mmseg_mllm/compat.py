@@ -1,7 +1,7 @@
 """Every workaround for a release of another package: one function each, why, and when it can go.
 
-Those for mmcv-lite, bases of configs and bitsandbytes' log are in ``mmcv_lite.py``,
-``packaged_configs.py`` and ``bitsandbytes_log.py``: they must be there before torch is imported.
+Those for mmcv-lite, bases of configs and bitsandbytes' log are in ``mmcv_lite.py``, ``packaged_configs.py``
+and ``bitsandbytes_log.py``: they must be there before torch is imported.
 """
 
 import contextlib

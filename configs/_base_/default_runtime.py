@@ -13,6 +13,7 @@ default_hooks = dict(
     sampler_seed=dict(type="DistSamplerSeedHook"),
     progress=dict(type="ProgressHook"),
     loss_curve=dict(type="LossCurveHook"),
+    throughput=dict(type="ThroughputHook"),
 )
 log_processor = dict(by_epoch=False)
 log_level = "INFO"

@@ -83,7 +83,7 @@ class Measurements:
 def measure(benchmark: Benchmark, setting: Setting) -> Measurements:
     """Warm up, then measure all ways in turn."""
     memory = PeakMemory(setting.device)
-    matmul_rate = None if benchmark.cpu_time else _matmul(setting)
+    rate = None if benchmark.cpu_time else matmul_rate(setting.device, getattr(torch, setting.dtype))
     ways, clock = benchmark.ways, time.process_time if benchmark.cpu_time else time.perf_counter
     results, flops = {}, {}
     for name, way in ways.items():
@@ -96,8 +96,8 @@ def measure(benchmark: Benchmark, setting: Setting) -> Measurements:
     rates = []
     for _ in range(setting.repeats):
         for name, way in ways.items():
-            if matmul_rate is not None:
-                rates.append(matmul_rate())
+            if rate is not None:
+                rates.append(rate())
             memory.start()
             seconds[name].append(_timed(way.run, setting.device, clock))
             peaks[name] = max(peaks[name], memory.peak())
@@ -112,15 +112,15 @@ def measure(benchmark: Benchmark, setting: Setting) -> Measurements:
     )
 
 
-def _matmul(setting: Setting) -> Callable[[], float]:
-    """Measures FLOPs per second, warmed up."""
-    side = MATMUL_SIDE[setting.device.type]
+def matmul_rate(device: torch.device, dtype: torch.dtype) -> Callable[[], float]:
+    """Measures FLOPs per second of a large matrix product, warmed up."""
+    side = MATMUL_SIDE[device.type]
 
     def rate() -> float:
         # Made anew, so that it is gone when the memory of a way is measured.
-        factor = torch.randn(side, side, device=setting.device, dtype=getattr(torch, setting.dtype))
+        factor = torch.randn(side, side, device=device, dtype=dtype)
         run = partial(torch.mm, factor, factor, out=torch.empty_like(factor))
-        return 2 * side**3 / _timed(run, setting.device, time.perf_counter)
+        return 2 * side**3 / _timed(run, device, time.perf_counter)
 
     rate()
     return rate

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     LossCurveHook="loss_curve_hook",
     MergeAdaptersHook="merge_adapters_hook",
     ProgressHook="progress_hook",
+    ThroughputHook="throughput_hook",
     ReferringVisualizationHook="referring_visualization_hook",
     ShardsHook="shards_hook",
     SpreadSegVisualizationHook="spread_seg_visualization_hook",
