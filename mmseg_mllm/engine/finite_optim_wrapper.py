@@ -5,6 +5,7 @@ from mmengine.dist import all_reduce
 from mmengine.optim import OptimWrapper
 from mmseg.registry import OPTIM_WRAPPERS
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -28,7 +29,9 @@ class FiniteOptimWrapper(OptimWrapper):
     def step(self, **kwargs) -> None:
         """Clip and step, or neither."""
         gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
-        numbers = torch.nn.utils.get_total_norm(gradients).to(self._losses.device) + self._losses
+        norm = torch.nn.utils.get_total_norm(gradients)
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        numbers = norm.to(self._losses.device) + self._losses
         finite = torch.isfinite(numbers).int()
         all_reduce(finite, op="min")
         self._losses = None

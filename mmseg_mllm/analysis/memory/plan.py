@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import OPTIMIZERS
+from mmengine.optim import build_optim_wrapper
+from torch import nn
 
 from mmseg_mllm.analysis.memory.shards import gathered_bytes
 from mmseg_mllm.analysis.memory.training_step import FROZEN, GRADIENTS, TRAINED, StepMemory, step_memory
@@ -115,7 +116,7 @@ class Planner:
         way = replace(way, images=config.train_dataloader.batch_size)
         rounds = config.optim_wrapper.get("accumulative_counts", 1)
         step = self._step(way, accumulates=rounds > 1)
-        states = _state_bytes(config.optim_wrapper.optimizer, step.trained)
+        states = _state_bytes(config.optim_wrapper, step.trained)
         frozen, dequantised = _stored(step, way)
         shards = way.gpus if way.shard else 1
         held = {
@@ -165,14 +166,15 @@ def _stored(step: StepMemory, way: Way) -> tuple[int, int]:
     return round(step.frozen - saved), max(linear.weight.nbytes for linear in linears)
 
 
-def _state_bytes(optimizer: dict, trained: int) -> int:
+def _state_bytes(optim_wrapper: dict, trained: int) -> int:
     """Bytes of an optimiser's state for so many bytes of float32 weights: by what a small one keeps."""
-    small = torch.zeros(64, 64, requires_grad=True)
-    small.grad = torch.zeros_like(small)
-    made = OPTIMIZERS.build(dict(optimizer, params=[small]))
+    small = nn.Linear(64, 64)
+    for parameter in small.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    made = build_optim_wrapper(small, dict(optim_wrapper)).optimizer
     made.step()
-    kept = sum(x.nbytes for x in made.state[small].values() if isinstance(x, torch.Tensor) and x.ndim)
-    return kept * trained // small.nbytes
+    kept = sum(x.nbytes for x in made.state[small.weight].values() if isinstance(x, torch.Tensor) and x.ndim)
+    return kept * trained // small.weight.nbytes
 
 
 def _most_expressions(dataloader: dict) -> int:
