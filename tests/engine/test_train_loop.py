@@ -189,18 +189,19 @@ def test_it_goes_on_with_other_batches_at_the_same_step(tmp_path):
 def test_a_signal_stops_it_saved_after_the_step(tmp_path, number):
     unbroken, _ = train(tmp_path / "one", iterations=10, sampler=ENDLESS)
     stop = dict(type="SignalHook", number=int(number), iteration=7)
-    handler = signal.getsignal(number)
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGUSR1)}
     try:
         with pytest.raises(SystemExit) as stopped:
             train(tmp_path / "two", iterations=10, sampler=ENDLESS, hooks=[stop])
     finally:
-        signal.signal(number, handler)
+        for each, handler in before.items():
+            signal.signal(each, handler)
     assert stopped.value.code == 75
     assert (tmp_path / "two" / "last_checkpoint").read_text() == "iter_7.pth"
     resumed, read = train(tmp_path / "two", iterations=10, sampler=ENDLESS, resume=True)
     assert read == 3 * 2
     assert all(torch.equal(resumed[name], unbroken[name]) for name in unbroken)
-    assert signal.getsignal(number) == handler
+    assert signal.getsignal(number) == before[number]
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
