@@ -13,6 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import convert_sync_batchnorm
 from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -100,6 +101,20 @@ class QuietRunner(Runner):
                 handler.setLevel(logging.WARNING)
                 handler.addFilter(drop_upstream_notices)
         return logger
+
+    def build_visualizer(self, *args, **kwargs) -> Visualizer:
+        """mmengine's, whose curves are not worth a run: a disk too full for them is told in the log."""
+        visualizer = super().build_visualizer(*args, **kwargs)
+        add = visualizer.add_scalars
+
+        def add_scalars(*args, **kwargs) -> None:
+            try:
+                add(*args, **kwargs)
+            except OSError as error:
+                self.logger.warning(f"{visualizer.name}: curves were not written ({error})")
+
+        visualizer.add_scalars = add_scalars
+        return visualizer
 
     def resume(self, filename: str, *args, map_location: str = "cpu", **kwargs) -> None:
         """As mmengine's, but by way of the host.
