@@ -36,6 +36,7 @@ PARTS = {
         "engine.hooks.class_count_hook",
         "engine.hooks.loss_curve_hook",
         "engine.hooks.merge_adapters_hook",
+        "engine.hooks.shards_hook",
         "engine.hooks.throughput_hook",
         "engine.hooks.referring_visualization_hook",
         "engine.hooks.spread_seg_visualization_hook",

@@ -128,7 +128,7 @@ def test_gres_schedule_is_the_papers():
     assert config.optim_wrapper == res.optim_wrapper
     assert config.effective_batch_size == res.effective_batch_size
     fit_effective_batch(config, processes=2)
-    assert config.train_cfg.max_iters == cosine.end == 40_000
+    assert config.train_cfg.max_iters == cosine.end == 20_000
 
 
 def test_gres_takes_grefcoco_through_the_pipelines_of_res(refer_root):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmseg_mllm.analysis.memory.shards import gathered_bytes
@@ -171,7 +172,8 @@ def _state_bytes(optim_wrapper: dict, trained: int) -> int:
     small = nn.Linear(64, 64)
     for parameter in small.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    made = build_optim_wrapper(small, dict(optim_wrapper)).optimizer
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        made = build_optim_wrapper(small, dict(optim_wrapper)).optimizer
     made.step()
     kept = sum(x.nbytes for x in made.state[small.weight].values() if isinstance(x, torch.Tensor) and x.ndim)
     return kept * trained // small.weight.nbytes

