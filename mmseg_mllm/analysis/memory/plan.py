@@ -8,13 +8,13 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
-from torch import nn
 
 from mmseg_mllm.analysis.memory.shards import gathered_bytes
 from mmseg_mllm.analysis.memory.training_step import FROZEN, GRADIENTS, TRAINED, StepMemory, step_memory
 from mmseg_mllm.engine.config import fit_effective_batch
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.quantization import BYTES, llm_linears
+from mmseg_mllm.models.segmentors import MLLMSegmentor
 
 CONTEXT = 800_000_000
 """Of CUDA and its libraries on a GPU, assumed."""
@@ -117,7 +117,7 @@ class Planner:
         way = replace(way, images=config.train_dataloader.batch_size)
         rounds = config.optim_wrapper.get("accumulative_counts", 1)
         step = self._step(way, accumulates=rounds > 1)
-        states = _state_bytes(config.optim_wrapper, step.trained)
+        states = _state_bytes(config.optim_wrapper, step.segmentor)
         frozen, dequantised = _stored(step, way)
         shards = way.gpus if way.shard else 1
         held = {
@@ -167,16 +167,13 @@ def _stored(step: StepMemory, way: Way) -> tuple[int, int]:
     return round(step.frozen - saved), max(linear.weight.nbytes for linear in linears)
 
 
-def _state_bytes(optim_wrapper: dict, trained: int) -> int:
-    """Bytes of an optimiser's state for so many bytes of float32 weights: by what a small one keeps."""
-    small = nn.Linear(64, 64)
-    for parameter in small.parameters():
-        parameter.grad = torch.zeros_like(parameter)
+def _state_bytes(optim_wrapper: dict, segmentor: MLLMSegmentor) -> int:
+    """Bytes of an optimiser's state for all that is trained: those of a step without memory."""
     with DefaultScope.overwrite_default_scope("mmseg"):
-        made = build_optim_wrapper(small, dict(optim_wrapper)).optimizer
+        made = build_optim_wrapper(segmentor, dict(optim_wrapper)).optimizer
     made.step()
-    kept = sum(x.nbytes for x in made.state[small.weight].values() if isinstance(x, torch.Tensor) and x.ndim)
-    return kept * trained // small.weight.nbytes
+    states = (x for state in made.state.values() for x in state.values())
+    return sum(x.nbytes for x in states if isinstance(x, torch.Tensor) and x.ndim)
 
 
 def _most_expressions(dataloader: dict) -> int:
