@@ -154,14 +154,15 @@ def drop_upstream_notices(record: logging.LogRecord) -> bool:
     """Filter of a log handler: leave out warnings of other packages where nothing is wrong.
 
     mmengine 0.10.7 warns of its checkpoint hook's own calls and of metrics without a prefix, such as mmseg's;
-    mmseg 1.2.2 of test batches whose images had different sizes, which it resizes back one by one. Can go
-    one by one with them.
+    mmseg 1.2.2 of test batches whose images had different sizes, which it resizes back one by one. mmengine
+    counts batches where gradients are accumulated, the loop here steps. Can go one by one with them.
     """
     notices = (
         '"FileClient"',
         '"HardDiskBackend"',
         "The prefix is not set in metric class",
         "Image shapes are different in the batch.",
+        "Resumed iteration number is not divisible",
     )
     return not any(notice in record.getMessage() for notice in notices)
 

@@ -109,6 +109,8 @@ def _reason(error: Exception) -> str:
     asked_for = re.search(r"[Uu]nsupported (?:global: )?GLOBAL (\S+)", text)
     if asked_for:
         return f"it asks to load {asked_for[1]}, which is no weight and could run code"
+    if "central directory" in text:  # a zip file ends with it
+        return "it is cut off"
     if isinstance(error, pickle.UnpicklingError):
         # torch's own message advises to switch the protection off.
         return "it is cut off, or a pickle of something else than weights, which could run code"
