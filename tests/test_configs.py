@@ -99,7 +99,8 @@ def test_gres_schedule_is_the_papers():
     assert config.optim_wrapper == res.optim_wrapper
     assert config.effective_batch_size == res.effective_batch_size
     fit_effective_batch(config, processes=2)
-    assert config.train_cfg.max_iters == cosine.end == 40_000
+    assert config.optim_wrapper.accumulative_counts == 2
+    assert config.train_cfg.max_iters == cosine.end == 20_000
 
 
 def test_gres_takes_grefcoco_through_the_pipelines_of_res(refer_root):
