@@ -38,7 +38,7 @@ def test_as_much_as_the_allocator_gives_out(dtype, checkpointing, images):
 
 
 def test_flagship_model():
-    """Counted by hand: 8.08 G frozen weights of 2 bytes, 202 M trained ones of 4; Adam and DDP's buckets are
+    """8.08 G frozen weights of 2 bytes, 202 M trained ones of 4; Adam and DDP's buckets are
     three times these, and all of it is 23.6 GB by an independent count for eight images on an A100."""
     model = load_config(FLAGSHIP).model
     model.decode_head.with_cp = False  # as it was counted
