@@ -16,6 +16,8 @@ from mmseg_mllm.engine.semseg import is_referring
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.segmentors import MLLMSegmentor
 
+TOGETHER = "--shard and model.backbone.quantization do not go together: packed weights can't be cut"
+
 
 def check_shard(config: Config) -> None:
     """See that a model that ``shard`` asks to be cut can be.
@@ -32,6 +34,8 @@ def check_shard(config: Config) -> None:
         )
     if not is_referring(config):
         raise ConfigError("--shard is for referring models; ordinary segmentors are small, leave it out")
+    if config.model.get("backbone", {}).get("quantization"):
+        raise ConfigError(TOGETHER)
     for hook in config.get("custom_hooks") or []:
         if hook["type"] == "EMAHook":
             raise ConfigError("--shard: EMAHook can't copy a model that is cut; leave one of them out")

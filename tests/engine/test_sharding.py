@@ -160,6 +160,7 @@ def test_the_base_stays_in_its_file_until_it_is_cut(tmp_path):
         (dict(launcher="none"), "start with tools/dist_train.sh"),
         (dict(model=dict(type="EncoderDecoder")), "for referring models"),
         (dict(custom_hooks=[dict(type="EMAHook")]), "EMAHook"),
+        (dict(model=dict(type="MLLMSegmentor", backbone=dict(quantization="nf4"))), "not go together"),
     ],
 )
 def test_what_can_not_be_cut_is_told(change, message):

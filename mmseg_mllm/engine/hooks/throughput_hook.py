@@ -25,8 +25,8 @@ class ThroughputHook(Hook):
     In the log are ``samples_per_second`` (images of all processes), ``data_share`` (of the time, spent
     waiting for a batch), ``peak_memory_gb`` (10^9 bytes: of CUDA tensors on a GPU, else of the main process)
     and, for referring models, ``mfu``: FLOPs that the model must compute per second, as a share of those of a
-    large matrix product in the same dtype on the same device. The main process counts; the first iteration
-    of a run is left out of the means.
+    large matrix product in the same dtype on the same device. The main process counts, of a step with several
+    batches the last one for all; the first iteration of a run is left out of the means.
     """
 
     priority = 55  # after mmengine's timer, before its logger
@@ -50,10 +50,11 @@ class ThroughputHook(Hook):
         hub = runner.message_hub
         seconds, waited = (hub.get_scalar(f"train/{name}").current() for name in ("time", "data_time"))
         samples = data_batch["data_samples"]
-        images, flops = len(samples) * get_world_size(), 0
+        rounds = runner.cfg.get("optim_wrapper", {}).get("accumulative_counts", 1)  # batches of an iteration
+        images, flops = len(samples) * get_world_size() * rounds, 0
         if self._counts is not None:
             expressions = sum(len(sample.expressions) for sample in samples)
-            flops = self._counts.step(images=len(samples), expressions=expressions)
+            flops = self._counts.step(images=len(samples), expressions=expressions) * rounds
         for name, value in self._figures(seconds, waited, images, flops).items():
             hub.update_scalar(f"train/{name}", value)
         self._iterations += 1
