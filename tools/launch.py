@@ -56,7 +56,8 @@ def main() -> None:
         run(get_args_parser().parse_args([*start, "--launcher=pytorch"]))
     except ChildFailedError as error:
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-        if EXIT_CODE in codes.values():  # stopped and saved; the others are ended meanwhile
+        # Stopped and saved, or told before they could listen; the others are ended meanwhile.
+        if {EXIT_CODE, -signal.SIGUSR1} & set(codes.values()):
             sys.exit(EXIT_CODE)
         killed = {rank: -code for rank, code in codes.items() if code < 0}
         # Those that torchrun itself ends, after another's error, get SIGTERM.

@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from mmseg_mllm.engine import stop_signal
 from mmseg_mllm.engine.cli import add_run_flags, check_run_flags
 from mmseg_mllm.errors import CheckpointError
 
@@ -23,6 +24,7 @@ def run(args: argparse.Namespace) -> None:
     check_run_flags(args)
     if args.resume not in (None, "auto") and not Path(args.resume).is_file():
         raise CheckpointError(f"{args.resume}: no such checkpoint to resume from")
+    stop_signal.leave_at_once(args.launcher)
     # Torch is imported here, after the arguments were found right.
     from mmseg_mllm.engine.config import fit_effective_batch, load_config, resume
     from mmseg_mllm.engine.runner import build_runner

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -11,6 +12,12 @@ again."""
 
 _received: list[int] = []
 _agreed: list[int] = []
+
+
+def leave_at_once(launcher: str) -> None:
+    """Until there is something to save: end by the signals of :func:`listening` with the same exit code."""
+    for number in _numbers(launcher):
+        signal.signal(number, lambda number, frame: sys.exit(EXIT_CODE))
 
 
 @contextlib.contextmanager
@@ -25,7 +32,7 @@ def listening(launcher: str) -> Iterator[None]:
     """
     _received.clear()
     _agreed.clear()
-    numbers = [signal.SIGUSR1] if launcher == "pytorch" else [signal.SIGUSR1, signal.SIGTERM]
+    numbers = _numbers(launcher)
     if threading.current_thread() is not threading.main_thread():
         numbers = []  # only the main thread may set handlers
     before = {number: signal.signal(number, lambda n, frame: _received.append(n)) for number in numbers}
@@ -34,6 +41,10 @@ def listening(launcher: str) -> Iterator[None]:
     finally:
         for number, handler in before.items() if not _agreed else ():
             signal.signal(number, handler)
+
+
+def _numbers(launcher: str) -> list[int]:
+    return [signal.SIGUSR1] if launcher == "pytorch" else [signal.SIGUSR1, signal.SIGTERM]
 
 
 def ask_all() -> None:
