@@ -35,6 +35,15 @@ def build(
         "model.backbone.gradient_checkpointing": True,
     }
     config = load_config(str(ROOT / "configs/mllmseg/internvl_tiny_toy.py"), short | options)
+    # That of the full-size configs.
+    counts = config.optim_wrapper.get("accumulative_counts", 1)
+    adamw = dict(type="AdamW", lr=2e-3, betas=(0.9, 0.999), weight_decay=0.05)
+    config.optim_wrapper = dict(
+        type="FiniteOptimWrapper",
+        optimizer=adamw,
+        clip_grad=dict(max_norm=1.0),
+        accumulative_counts=counts,
+    )
     config.launcher = "pytorch"
     config.work_dir, config.shard, config.load_from, config.resume = work_dir, shard, load_from, resume
     config.experiment_name = Path(work_dir).name
