@@ -67,7 +67,7 @@ def load_weights(model: nn.Module, path: str) -> None:
         CheckpointError: the file can't be read, or is of another model or base.
     """
     with readable(path), mapped(path), without_prints():
-        checkpoint = CheckpointLoader.load_checkpoint(path, map_location="cpu")
+        checkpoint = CheckpointLoader.load_checkpoint(path, map_location="cpu", logger="silent")
         add_base(checkpoint, model, where=path)
         load_state_dict(model, checkpoint.get("state_dict", checkpoint), strict=True)
 
@@ -79,7 +79,7 @@ def trained_base(path: str | Path) -> dict | None:
         CheckpointError: the file can't be read.
     """
     with readable(str(path)), mapped(str(path)), without_prints():
-        checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location="cpu")
+        checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location="cpu", logger="silent")
         return checkpoint.get(KEY)
 
 
