@@ -3,23 +3,19 @@
 import argparse
 import contextlib
 import os
-import socket
 from importlib.util import find_spec
 
-from mmseg_mllm.cli.model_flags import DEFAULT_MODEL, add_model_flags, at_least_one, tell_default_model
+from mmseg_mllm.cli.address_flags import add_address_flags
+from mmseg_mllm.cli.model_flags import DEFAULT_MODEL, add_model_flags, tell_default_model
 from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.listening import listen
 
-HERE, PORT = "127.0.0.1", 9090
+PORT = 9090
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_flags(parser)
-    parser.add_argument(
-        "--host",
-        default=HERE,
-        help=f"address to listen on (default: {HERE}, this machine alone); 0.0.0.0 for all who reach it",
-    )
-    parser.add_argument("--port", type=at_least_one, default=PORT, help=f"(default: {PORT})")
+    add_address_flags(parser, port=PORT, port_says=str(PORT))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -28,7 +24,7 @@ def run(args: argparse.Namespace) -> None:
     from mmseg_mllm.label_studio.images import TOKEN_VARIABLE, URL_VARIABLE, TaskImages
 
     images = TaskImages(url=os.environ.get(URL_VARIABLE, ""), token=os.environ.get(TOKEN_VARIABLE, ""))
-    listening = _listen(args.host, args.port)
+    listening = listen(args.host, args.port)
     # Torch is imported here, after the arguments were found right.
     import uvicorn
 
@@ -46,19 +42,3 @@ def run(args: argparse.Namespace) -> None:
     print(f"Label Studio finds it at http://{args.host}:{args.port} (Ctrl-C ends it)", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Before the model is loaded, so that a port in use is told at once."""
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen()
-    except (OSError, OverflowError) as error:
-        listening.close()
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(
-            f"can't listen on {host}, port {port} ({reason}); give another --host or --port"
-        ) from None
-    return listening

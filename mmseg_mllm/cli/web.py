@@ -6,20 +6,14 @@ import sys
 import threading
 from importlib.util import find_spec
 
-from mmseg_mllm.cli.model_flags import DEFAULT_MODEL, add_model_flags, at_least_one, tell_default_model
+from mmseg_mllm.cli.address_flags import add_address_flags
+from mmseg_mllm.cli.model_flags import DEFAULT_MODEL, add_model_flags, tell_default_model
 from mmseg_mllm.errors import ConfigError
-
-HERE = "127.0.0.1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_flags(parser)
-    parser.add_argument(
-        "--host",
-        default=HERE,
-        help=f"address to listen on (default: {HERE}, this machine alone); 0.0.0.0 for all who reach it",
-    )
-    parser.add_argument("--port", type=_port, help="(default: the first free one from 7860)")
+    add_address_flags(parser, port=None, port_says="the first free one from 7860")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -46,13 +40,6 @@ def _serve(args: argparse.Namespace) -> None:
     with page_server(predictor=predictor, model=says, host=args.host, port=args.port) as address:
         print(f"the page is at {address} (Ctrl-C ends it)", flush=True)
         threading.Event().wait()
-
-
-def _port(text: str) -> int:
-    port = at_least_one(text)
-    if port > 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port: they go up to 65535")
-    return port
 
 
 def _says(model: str | None) -> str:

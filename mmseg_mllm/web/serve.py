@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from mmseg_mllm.apis import RESPredictor
 from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.listening import listen
 from mmseg_mllm.web.asking import Asker
 
 MAX_UPLOAD_BYTES = 32 * 2**20
@@ -34,7 +34,8 @@ def page_server(
     Raises:
         ConfigError: nothing can listen there.
     """
-    _check_address(host, port)
+    # Gradio takes whatever is wrong with an address for a port in use, and tries a hundred others.
+    listen(host, port or 0).close()
     with _own_folder(host) as folder:
         # Gradio takes some of its folders when it is imported.
         from mmseg_mllm.web.page import build_page
@@ -64,20 +65,6 @@ def page_server(
             yield address
         finally:
             page.close(verbose=False)
-
-
-def _check_address(host: str, port: int | None) -> None:
-    """Gradio takes whatever is wrong with an address for a port in use, and tries a hundred others."""
-    try:
-        family, kind, _, _, place = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind(place)
-    except OSError as error:
-        where = f"{host}, port {port}" if port else host
-        raise ConfigError(
-            f"can't listen on {where} ({error.strerror}); give another --host or --port"
-        ) from None
 
 
 @contextlib.contextmanager

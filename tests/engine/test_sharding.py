@@ -115,6 +115,8 @@ def test_one_gradient_is_the_one_of_the_whole_model(runs):
 
 def test_mixed_dtypes_tied_weights_and_accumulation(runs):
     whole, shards = (saved(runs / run / "iter_4.pth") for run in ("mixed_whole", "mixed_shards"))
+    assert whole["base"]["dtype"] == shards["base"]["dtype"] == "bfloat16"
+    assert torch.float32 in {tensor.dtype for tensor in shards["state_dict"].values()}
     torch.testing.assert_close(dict(shards["state_dict"]), dict(whole["state_dict"]), rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(
         shards["optimizer"]["state"], whole["optimizer"]["state"], rtol=1e-3, atol=1e-6

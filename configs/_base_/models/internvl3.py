@@ -1,5 +1,5 @@
-# InternVL3: Qwen2.5. The vocabulary of InternVL (151,674) with [SEG] and [REJ]. The sizes give the published
-# numbers of parameters; config.json itself was not at hand to compare.
+# InternVL3: Qwen2.5. The vocabulary of InternVL (151,674) with [SEG] and [REJ]. Its sizes were not compared
+# with the published config.json.
 _base_ = "./internvl_dsff.py"
 model = dict(
     backbone=dict(

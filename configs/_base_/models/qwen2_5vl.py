@@ -1,6 +1,6 @@
 # Qwen2.5-VL at 448 x 448 with the DSFF decoder of MLLMSeg: maps of the sizes of InternVL. The vocabulary has
-# room for [SEG] and [REJ]. The sizes give the published numbers of parameters; config.json itself was not at
-# hand to compare.
+# room for [SEG] and [REJ]. Its sizes were not compared
+# with the published config.json.
 model = dict(
     type="MLLMSegmentor",
     data_preprocessor=dict(

@@ -1,6 +1,6 @@
 # Qwen3-VL at 512 x 512 with the DSFF decoder of MLLMSeg: maps of the sizes of InternVL at 448. The vocabulary
-# has room for [SEG] and [REJ]. The sizes give the published numbers of parameters; config.json itself was not
-# at hand to compare.
+# has room for [SEG] and [REJ]. Its sizes were not compared
+# with the published config.json.
 model = dict(
     type="MLLMSegmentor",
     data_preprocessor=dict(

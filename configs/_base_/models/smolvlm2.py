@@ -1,6 +1,6 @@
 # SmolVLM2, the whole image as one tile, with the DSFF decoder of MLLMSeg. The vocabulary (49,280) with [SEG]
-# and [REJ]. The sizes give the published numbers of parameters; config.json itself was not at hand to
-# compare.
+# and [REJ]. Its sizes were not compared
+# with the published config.json.
 model = dict(
     type="MLLMSegmentor",
     data_preprocessor=dict(

@@ -1,6 +1,6 @@
 """Writing on after a text, the likeliest token each time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ def write_on(
     *,
     text_model: PreTrainedModel,
     lm_head: nn.Module,
-    position_argument: Any,
+    position_argument: Callable[[Tensor], Tensor],
     ends: Sequence[int],
     max_new_tokens: int,
 ) -> Tensor:
@@ -74,3 +74,11 @@ def write_on(
         mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
         next_position = next_position + 1
         positions = next_position.expand(len(positions), -1, -1)
+
+
+def up_to_first(ids: list[int], ends: Sequence[int]) -> list[int]:
+    """The ids up to and with the first of ``ends``."""
+    for i, token in enumerate(ids):
+        if token in ends:
+            return ids[: i + 1]
+    return ids

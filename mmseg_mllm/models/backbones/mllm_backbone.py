@@ -25,7 +25,7 @@ from mmseg_mllm.models.backbones.chat_tokenizer import build_tokenizer
 from mmseg_mllm.models.backbones.compute_dtype import compute_dtype
 from mmseg_mllm.models.backbones.families import family_of
 from mmseg_mllm.models.backbones.family import to_map
-from mmseg_mllm.models.backbones.greedy import Asked, write_on
+from mmseg_mllm.models.backbones.greedy import Asked, up_to_first, write_on
 from mmseg_mllm.models.backbones.hf_model import build_hf_model, check_folder
 from mmseg_mllm.models.backbones.quantization import check_quantization, quantize
 from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout, pack
@@ -320,7 +320,7 @@ class MLLMBackbone(BaseModule):
                 )
             # They are written together, and each is the same as if it had been written alone.
             cut = [ids[:limit] for ids, limit in zip(written.tolist(), limits, strict=True)]
-            answers.append([_up_to_first(ids, ends) for ids in cut])
+            answers.append([up_to_first(ids, ends) for ids in cut])
         return answers
 
     def _asked(self, vision: VisionFeatures, questions: Sequence[Sequence[int]]) -> Asked:
@@ -392,11 +392,3 @@ class MLLMBackbone(BaseModule):
             return None
         losses = F.cross_entropy(self.answer_logits(hidden, layout), layout.answer_ids, reduction="none")
         return (losses * layout.answer_weights).sum()
-
-
-def _up_to_first(ids: list[int], ends: Sequence[int]) -> list[int]:
-    """The ids up to and with the first of ``ends``."""
-    for i, token in enumerate(ids):
-        if token in ends:
-            return ids[: i + 1]
-    return ids
