@@ -44,6 +44,8 @@ def test_what_is_wrong_is_told_before_the_model_is_loaded(command, monkeypatch):
         code, _, error = command("label-studio", "--model", "absent", "--port", port)
     assert code == 1
     assert f"error: can't listen on 127.0.0.1, port {port} (Address already in use); give another" in error
-    assert command("label-studio", "--model", "absent", "--port", 99999)[0] == 1
+    code, _, error = command("label-studio", "--model", "absent", "--port", 99999)
+    assert code == 2
+    assert "99999 is no port: they go up to 65535" in error
     monkeypatch.setenv("LABEL_STUDIO_URL", "localhost:8080")
     assert "LABEL_STUDIO_URL=localhost:8080: give an address" in command("label-studio")[2]
