@@ -6,7 +6,7 @@ import os
 from importlib.util import find_spec
 
 from mmseg_mllm.cli.address_flags import add_address_flags
-from mmseg_mllm.cli.model_flags import DEFAULT_MODEL, add_model_flags, tell_default_model
+from mmseg_mllm.cli.model_flags import add_model_flags, load_predictor
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.listening import listen
 
@@ -28,15 +28,10 @@ def run(args: argparse.Namespace) -> None:
     # Torch is imported here, after the arguments were found right.
     import uvicorn
 
-    from mmseg_mllm.apis import RESPredictor
     from mmseg_mllm.label_studio.backend import LabelStudioBackend
     from mmseg_mllm.label_studio.service import label_studio_service
 
-    if args.model is None:
-        tell_default_model()
-    predictor = RESPredictor.from_pretrained(
-        args.model or DEFAULT_MODEL, device=args.device, revision=args.revision, image_size=args.image_size
-    )
+    predictor = load_predictor(args)
     backend = LabelStudioBackend(predictor=predictor, images=images)
     config = uvicorn.Config(label_studio_service(backend))
     print(f"Label Studio finds it at http://{args.host}:{args.port} (Ctrl-C ends it)", flush=True)

@@ -2,6 +2,10 @@
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmseg_mllm.apis import RESPredictor
 
 DEFAULT_MODEL = "tiny"
 
@@ -25,6 +29,17 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
 def tell_default_model() -> None:
     """Say on the error output which model is used where none was named."""
     print(f'no --model given: using "{DEFAULT_MODEL}", the one that comes with the package', file=sys.stderr)
+
+
+def load_predictor(args: argparse.Namespace) -> "RESPredictor":
+    """The predictor that the flags of :func:`add_model_flags` name."""
+    from mmseg_mllm.apis import RESPredictor
+
+    if args.model is None:
+        tell_default_model()
+    return RESPredictor.from_pretrained(
+        args.model or DEFAULT_MODEL, device=args.device, revision=args.revision, image_size=args.image_size
+    )
 
 
 def at_least_one(text: str) -> int:

@@ -7,7 +7,7 @@ import threading
 from importlib.util import find_spec
 
 from mmseg_mllm.cli.address_flags import add_address_flags
-from mmseg_mllm.cli.model_flags import DEFAULT_MODEL, add_model_flags, tell_default_model
+from mmseg_mllm.cli.model_flags import add_model_flags, load_predictor
 from mmseg_mllm.errors import ConfigError
 
 
@@ -28,14 +28,9 @@ def run(args: argparse.Namespace) -> None:
 
 def _serve(args: argparse.Namespace) -> None:
     # Imported after the arguments were found right.
-    from mmseg_mllm.apis import RESPredictor
     from mmseg_mllm.web.serve import page_server
 
-    if args.model is None:
-        tell_default_model()
-    predictor = RESPredictor.from_pretrained(
-        args.model or DEFAULT_MODEL, device=args.device, revision=args.revision, image_size=args.image_size
-    )
+    predictor = load_predictor(args)
     says = _says(args.model)
     with page_server(predictor=predictor, model=says, host=args.host, port=args.port) as address:
         print(f"the page is at {address} (Ctrl-C ends it)", flush=True)
