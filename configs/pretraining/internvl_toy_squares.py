@@ -4,7 +4,7 @@ max_iters = 2600
 model = dict(with_text=False, backbone=dict(trainable=["vision", "projector", "llm", "lm_head"]))
 custom_hooks = []
 load_from = None
-train_dataloader = dict(batch_size=16, dataset=dict(seed=2))
+train_dataloader = dict(batch_size=16, dataset=dict(seed=2, grey=0.4))
 train_cfg = dict(max_iters=max_iters, val_interval=100_000)
 optim_wrapper = dict(optimizer=dict(muon=dict(lr=3e-3)))
 param_scheduler = [

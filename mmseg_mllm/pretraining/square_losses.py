@@ -8,7 +8,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from mmseg_mllm.toy.chat import SQUARES, square_name
+from mmseg_mllm.toy.chat import SQUARES, UNTOLD, square_name
 from mmseg_mllm.toy.vocabulary import COLOURS, SHAPES, SIZES
 
 _WORDS = (tuple(COLOURS), SHAPES, SIZES)
@@ -52,8 +52,8 @@ class SquareLosses(nn.Module):
         words = 0.0
         for n, ids in enumerate(self.word_ids):
             logits = torch.cat([none[:, n : n + 1], tokens @ embeddings[ids].T], dim=1)
-            words = words + F.cross_entropy(logits, labels[:, n] + 1)
-        shows = labels[:, 0] >= 0
+            words = words + F.cross_entropy(logits, labels[:, n] + 1, ignore_index=UNTOLD + 1)
+        shows = labels[:, 1] >= 0
         columns, rows = ((edges[shows, :2] + edges[shows, 2:]) / 2 * SQUARES).long().unbind(1)
         words = words + F.cross_entropy(tokens[shows] @ embeddings[self.name_ids].T, rows * SQUARES + columns)
         return dict(words=words, boxes=_BOX_WEIGHT * F.l1_loss(boxes[shows], edges[shows]))

@@ -17,6 +17,8 @@ SQUARES = 6
 """Rows and columns of squares that an image is divided into: "a1" is the top left, "f6" the bottom right."""
 MARKS = 24
 """Steps that an image's side has in boxes written as text."""
+UNTOLD = -2
+"""In place of the index of a word that an image does not show, such as a colour in grey."""
 
 KINDS = ("list", "count", "at", "box", "colour", "shape", "size", "place", "exists")
 

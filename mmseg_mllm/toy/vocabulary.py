@@ -68,7 +68,7 @@ def place_holds(*, place: str, cell: tuple[int, int]) -> bool:
 def scene_rng(*, seed: int, split: str, index: int, stream: str) -> np.random.Generator:
     """Random generator of one aspect of one scene, independent of every other scene and aspect.
 
-    ``stream`` is "layout", "picture", "refs", "grefs" or "chat".
+    ``stream`` is "layout", "picture", "refs", "grefs", "chat" or "grey".
     """
-    streams = ("layout", "picture", "refs", "grefs", "chat")
+    streams = ("layout", "picture", "refs", "grefs", "chat", "grey")
     return np.random.default_rng([seed, SPLITS.index(split), index, streams.index(stream)])

@@ -1,5 +1,6 @@
 """Pretraining with text: what is right, what is trained by which optimiser, how it starts."""
 
+import numpy as np
 import pytest
 import torch
 from helpers.tiny_model import tiny_config
@@ -13,6 +14,7 @@ from mmseg_mllm.engine.optimizer import MuonConstructor
 from mmseg_mllm.pretraining.dataset import ToyChatDataset
 from mmseg_mllm.pretraining.language_start import start_by_likeness
 from mmseg_mllm.pretraining.metric import AnswerMetric
+from mmseg_mllm.pretraining.square_losses import SquareLosses
 from mmseg_mllm.pretraining.standardise import standardise
 from mmseg_mllm.pretraining.vision_start import start_like_convolutions
 
@@ -74,6 +76,21 @@ def test_the_same_sample_every_time(batch):
     again = ToyChatDataset(length=2, image_size=96, seed=1)[1]
     assert torch.equal(again["inputs"], batch["inputs"][1])
     assert again["data_samples"].turns == batch["data_samples"][1].turns
+
+
+def test_grey_scenes_train_shapes_and_no_colours(model):
+    plain, grey = (
+        pseudo_collate([ToyChatDataset(length=1, image_size=96, seed=2, grey=share)[0]]) for share in (0, 1)
+    )
+    assert (grey["inputs"][0] == grey["inputs"][0][:1]).all()
+    (before,), (after,) = plain["data_samples"], grey["data_samples"]
+    np.testing.assert_array_equal(after.words[:, 1:], before.words[:, 1:])
+    losses = SquareLosses(width=16, tokenizer=model.backbone.tokenizer.tokenizer)
+    embeddings = torch.randn(2000, 16, requires_grad=True)
+    total = losses(torch.randn(1, 36, 16), embeddings, [after])["words"]
+    (moved,) = torch.autograd.grad(total, embeddings)
+    colours, shapes, _ = losses.word_ids
+    assert not moved[colours].any() and moved[shapes].any(dim=1).all()
 
 
 @torch.no_grad()

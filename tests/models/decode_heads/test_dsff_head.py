@@ -173,7 +173,7 @@ def test_statistics_of_masks_are_float32_in_mixed_precision(number):
 
 @torch.no_grad()
 def test_masks_start_nearly_empty_and_as_the_features_are():
-    """Fresh weights: where nothing fires the logit is -3, and what fires counts threefold, in its place."""
+    """Fresh weights: where nothing fires the logit is -6, and what fires counts sixfold, in its place."""
     torch.manual_seed(0)
     head = build(in_channels=[C_V, C_L], channels=C, mask_scale=SCALE)
     seen = []
@@ -183,7 +183,7 @@ def test_masks_start_nearly_empty_and_as_the_features_are():
     cells, masks = seen
     torch.testing.assert_close(logits, masks)
     assert cells.max() > 1
-    torch.testing.assert_close(masks, 3 * cells - 3, rtol=0, atol=0.5)
+    torch.testing.assert_close(masks, 6 * cells - 6, rtol=0, atol=0.5)
     assert (masks > 0).float().mean() < 0.25
 
 
