@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from mmseg_mllm.datasets.images import decode_rgb, image_size
+from mmseg_mllm.datasets.images import decode_rgb
 from mmseg_mllm.errors import DataError
 
 # REFER writes a number of its own behind the image's id.
 _COCO_NAME = re.compile(r"(?P<stem>COCO_\w+?_(?P<id>\d{12}))(_\d+)?\.\w+")
-ENDINGS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+"""And the endings of their files. Pillow finds MPO, several JPEGs in one file, among JPEG."""
 
 
 def coco_image(file_name: Any) -> tuple[int, str]:
@@ -68,13 +69,12 @@ class ImageFolder:
         return self.records[image_id]
 
     def _write(self, content: bytes, *, image_id: int, stem: str) -> dict:
-        # Before the file is opened by its kind alone: that it is an image at all, within the bounds.
         height, width = decode_rgb(content, name=stem).shape[:2]
-        with Image.open(BytesIO(content)) as image:
-            kind = image.format
-        if kind not in ENDINGS:
-            raise DataError(f"{stem}: the image is {kind}, where {', '.join(ENDINGS)} are known")
-        name = f"{stem}.{ENDINGS[kind]}"
+        try:
+            with Image.open(BytesIO(content), formats=FORMATS) as image:
+                name = f"{stem}.{'jpg' if image.format == 'MPO' else FORMATS[image.format]}"
+        except UnidentifiedImageError:
+            raise DataError(f"{stem}: the image is none of {', '.join(FORMATS)}") from None
         self.folder.mkdir(exist_ok=True)
         (self.folder / name).write_bytes(content)
         return dict(id=image_id, file_name=name, width=width, height=height)

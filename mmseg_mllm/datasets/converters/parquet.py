@@ -1,4 +1,4 @@
-"""RefCOCO, RefCOCO+, RefCOCOg and RefCOCO-M as parquet files of the hub to a referring JSON with its images."""
+"""RefCOCO's copies on the hub and RefCOCO-M, parquet files, to a referring JSON with its images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -35,7 +35,8 @@ def reason_seg_to_json(*, root: str | Path, out: str | Path) -> tuple[ReferFiles
     is asked by a phrase or by a sentence (``is_sentence``).
 
     Args:
-        root: Holds folders ``train``, ``val`` and ``test``, or some of them, with a JSON file beside each JPEG.
+        root: Holds folders ``train``, ``val`` and ``test``, or some of them, with a JSON file beside each
+            JPEG.
         out: File to make; names of images in it are relative to ``root``.
 
     Returns:

@@ -15,9 +15,9 @@ OFF = 2.0
 
 
 def add_lmms_row(row: dict, *, split: str, draft: Draft, images: ImageFolder) -> None:
-    """Add a row of one ref: ``image``, ``file_name``, ``answer`` (its expressions), ``segmentation``, ``bbox``.
+    """Add a row of one ref: ``image``, ``file_name``, ``answer``, ``segmentation`` and ``bbox``.
 
-    The segmentation is one polygon as a flat list, several as lists, or an RLE.
+    The answers are its expressions. The segmentation is one polygon as a flat list, several as lists, or an RLE.
 
     Raises:
         DataError: a value is missing or wrong.
@@ -87,7 +87,7 @@ def box_notes(draft: Draft) -> list[str]:
         return []
     return [
         f"{len(off):,} of {len(draft.annotations):,} masks end more than {OFF:g} pixels from a side of their "
-        f"box, such as annotation {off[0]}: of objects in several parts, one part may be all that the rows hold"
+        f"box, such as annotation {off[0]}: of objects in several parts, the rows may hold one"
     ]
 
 

@@ -23,7 +23,8 @@ class Shard:
 def find_shards(source: str | Path) -> list[Shard]:
     """A file, or all files in a folder and below, by split and number.
 
-    The split is in the name of a file, or it is the folder's name where files are only counted (0000.parquet).
+    The split is in the name of a file, or it is the folder's name where files are only numbered
+    (0000.parquet).
 
     Raises:
         DataError: there is none, or some of a split are missing.
