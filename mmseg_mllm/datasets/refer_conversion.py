@@ -85,7 +85,7 @@ def json_to_refer(*, path: str | Path, folder: str | Path) -> tuple[ReferFiles, 
         ignoring = next((ref for ref in files.refs if ref["ignore_ids"]), None)
         if ignoring:
             raise DataError(
-                f"{path}: group {ignoring['ref_id']} has `ignore_ids`, for which REFER's layout has no place; "
+                f"{path}: group {ignoring['ref_id']} has `ignore_ids`, for which REFER has no place; "
                 "remove them to count these pixels as background"
             )
         single = all(len(ref["ann_id"]) == 1 for ref in files.refs)

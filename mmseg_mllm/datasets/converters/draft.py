@@ -9,6 +9,7 @@ from mmseg_mllm.datasets.masks import mask_box, shape_fault
 from mmseg_mllm.datasets.refer import ReferFiles
 from mmseg_mllm.datasets.referring_json import parse_referring_json
 from mmseg_mllm.errors import DataError
+from mmseg_mllm.prompts import expression_problem
 
 
 @dataclass(kw_only=True)
@@ -75,3 +76,18 @@ class Draft:
         files = parse_referring_json(content, path=name)
         path.write_text(json.dumps(content), encoding="utf-8")
         return files
+
+
+def checked_expressions(value: Any, name: str) -> list[str]:
+    """What a field of that name holds, if it is at least one expression that can be asked.
+
+    Raises:
+        DataError: it isn't.
+    """
+    if not isinstance(value, list) or not value:
+        raise DataError(f"`{name}` is no list of at least one expression")
+    for text in value:
+        problem = expression_problem(text)
+        if problem:
+            raise DataError(f"`{name}` has an expression that {problem}: {text!r:.60}")
+    return value

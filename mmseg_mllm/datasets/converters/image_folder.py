@@ -71,7 +71,7 @@ class ImageFolder:
     def _write(self, content: bytes, *, image_id: int, stem: str) -> dict:
         height, width = decode_rgb(content, name=stem).shape[:2]
         try:
-            with Image.open(BytesIO(content), formats=FORMATS) as image:
+            with Image.open(BytesIO(content), formats=list(FORMATS)) as image:
                 name = f"{stem}.{'jpg' if image.format == 'MPO' else FORMATS[image.format]}"
         except UnidentifiedImageError:
             raise DataError(f"{stem}: the image is none of {', '.join(FORMATS)}") from None

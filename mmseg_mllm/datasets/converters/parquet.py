@@ -35,8 +35,8 @@ LAYOUTS = {
 def parquet_to_json(*, source: str | Path, out: str | Path) -> tuple[ReferFiles, list[str]]:
     """Write a folder with ``annotations.json``, for :class:`ReferringJSONDataset`, and ``images``.
 
-    Rows are read a few at a time, so that memory does not grow with the files but for annotations. Each image
-    is written once, with the bytes that the rows hold. Masks are for images as stored.
+    Memory is that of the annotations and of a row group, whatever the files hold. Each image is written once,
+    with the bytes that the rows hold. Masks are for images as stored.
 
     Args:
         source: A parquet file, or a folder with all files of a dataset (see :func:`find_shards` on splits).

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mmseg_mllm.datasets.converters.draft import Draft
+from mmseg_mllm.datasets.converters.draft import Draft, checked_expressions
 from mmseg_mllm.datasets.images import image_size
 from mmseg_mllm.datasets.json_file import read_json
 from mmseg_mllm.datasets.limits import MAX_PIXELS, check_limit
@@ -192,8 +192,6 @@ def _fields(content: Any) -> tuple[list[dict], list[str], bool]:
         isinstance(s, dict) and isinstance(s.get("label"), str) and "points" in s for s in shapes
     ):
         raise DataError("`shapes` must be a list of records with `label` and `points`")
-    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-        raise DataError("`text` must be a list of at least one text")
     if not isinstance(is_sentence, bool | int):
         raise DataError(f"`is_sentence` must be true or false, not {is_sentence!r:.60}")
-    return shapes, texts, bool(is_sentence)
+    return shapes, checked_expressions(texts, "text"), bool(is_sentence)

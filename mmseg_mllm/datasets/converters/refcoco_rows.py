@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from mmseg_mllm.datasets.converters.draft import Draft
+from mmseg_mllm.datasets.converters.draft import Draft, checked_expressions
 from mmseg_mllm.datasets.converters.image_folder import ImageFolder, coco_image
 from mmseg_mllm.datasets.masks import annotated_box, mask_box
 from mmseg_mllm.errors import DataError
-from mmseg_mllm.prompts import expression_problem
 
 OFF = 2.0
 """Pixels by which a box and the one around its mask differ in no side where a mask is whole."""
@@ -17,7 +16,8 @@ OFF = 2.0
 def add_lmms_row(row: dict, *, split: str, draft: Draft, images: ImageFolder) -> None:
     """Add a row of one ref: ``image``, ``file_name``, ``answer``, ``segmentation`` and ``bbox``.
 
-    The answers are its expressions. The segmentation is one polygon as a flat list, several as lists, or an RLE.
+    The answers are its expressions. The segmentation is one polygon as a flat list, several as lists, or an
+    RLE.
 
     Raises:
         DataError: a value is missing or wrong.
@@ -32,7 +32,9 @@ def add_lmms_row(row: dict, *, split: str, draft: Draft, images: ImageFolder) ->
     annotation_id = draft.add_annotation(
         image, shape, bbox=_box(row["bbox"], image), question_id=row["question_id"]
     )
-    draft.add_group(image, ann_ids=[annotation_id], split=split, expressions=_texts(row["answer"], "answer"))
+    draft.add_group(
+        image, ann_ids=[annotation_id], split=split, expressions=checked_expressions(row["answer"], "answer")
+    )
 
 
 def add_refcoco_m_row(row: dict, *, split: str, draft: Draft, images: ImageFolder) -> None:
@@ -71,7 +73,7 @@ def _add_sample(sample: Any, *, split: str, draft: Draft, image: dict) -> None:
         category_id=draft.category_id(sample["category"]),
         sample_id=sample["id"],
     )
-    texts = _texts(sample["sentences"], "sentences")
+    texts = checked_expressions(sample["sentences"], "sentences")
     draft.add_group(image, ann_ids=[annotation_id], split=split, expressions=texts)
 
 
@@ -101,16 +103,6 @@ def _box(value: Any, image: dict) -> list[float]:
     if annotated_box(value, height=image["height"], width=image["width"]) is None:
         raise DataError(f"`bbox` is {value!r:.80}, no x, y, width, height in the image")
     return _short(value)
-
-
-def _texts(value: Any, name: str) -> list[str]:
-    if not isinstance(value, list) or not value:
-        raise DataError(f"`{name}` is no list of at least one expression")
-    for text in value:
-        problem = expression_problem(text)
-        if problem:
-            raise DataError(f"`{name}` has an expression that {problem}: {text!r:.60}")
-    return value
 
 
 def _short(numbers: list) -> list:

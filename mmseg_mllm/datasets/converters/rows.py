@@ -31,7 +31,8 @@ def column_names(path: Path) -> list[str]:
 def rows(path: Path, *, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Rows of a parquet file as plain values, row group by row group.
 
-    In memory are some rows, and what parquet keeps of a row group's pages.
+    In memory are some rows, and up to a row group of the columns: where values are large, a writer makes one
+    page of all that the group has.
 
     Args:
         path: The file.
