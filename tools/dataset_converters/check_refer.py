@@ -1,6 +1,6 @@
 """Check datasets: check_refer.py ROOT [--images DIR] [--decode] [--json FILE].
 
-Reads all datasets in the REFER layout below ROOT, or the referring JSON that it names, and compares their counts
+Reads all datasets in the REFER layout below ROOT, or the referring JSON that it names, and compares counts
 with the published ones. An error would end a run or make its figures wrong, and gives the exit code 1; a
 warning is something to know of.
 """

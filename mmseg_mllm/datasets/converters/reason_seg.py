@@ -18,8 +18,7 @@ from mmseg_mllm.datasets.new_file import new_file
 from mmseg_mllm.datasets.refer import ReferFiles
 from mmseg_mllm.errors import DataError
 
-SPLITS = {"train": 239, "val": 200, "test": 779}
-"""Folders and the number of images that LISA's authors state."""
+SPLITS = ("train", "val", "test")
 ENCODINGS = ("utf-8-sig", "cp1252")
 """Some files hold quotes of Windows's code page, by what LISA's reader does."""
 TARGET, IGNORED = 1, 255
@@ -40,8 +39,7 @@ def reason_seg_to_json(*, root: str | Path, out: str | Path) -> tuple[ReferFiles
         out: File to make; names of images in it are relative to ``root``.
 
     Returns:
-        What was written, and lines to know of: counts that differ from the published, targets without a
-        pixel, sentences left out, unusual labels.
+        What was written, and lines to know of: sentences left out, targets without a pixel, unusual labels.
 
     Raises:
         DataError: there are no such folders, a file is missing, broken or can't be drawn, or ``out`` is there
@@ -62,7 +60,7 @@ def reason_seg_to_json(*, root: str | Path, out: str | Path) -> tuple[ReferFiles
                 except DataError as error:
                     raise DataError(f"{path}: {error}") from None
         files = draft.write(scratch, name=out)
-    return files, list(notes.lines(Counter(image["split"] for image in draft.images.values())))
+    return files, list(notes.lines())
 
 
 class Notes:
@@ -73,11 +71,8 @@ class Notes:
         self.without_target: list[str] = []
         self.labels: Counter[str] = Counter()
 
-    def lines(self, images: Counter[str]) -> Iterator[str]:
-        """One for each kind; ``images`` counts them by split."""
-        for split, count in images.items():
-            if count != SPLITS[split]:
-                yield f"{split}: {count:,} images, the published set has {SPLITS[split]:,}"
+    def lines(self) -> Iterator[str]:
+        """One for each kind."""
         for split, count in self.unasked.items():
             yield f"left out: {count:,} further sentences of {split}, LISA asks the first of each image"
         if self.without_target:

@@ -15,14 +15,14 @@ from mmseg_mllm.errors import DataError
 from mmseg_mllm.evaluation import RESMetric
 
 LONG = (
-    "In this kitchen, after a long day at work, someone who wants to keep the vegetables cold and fresh until "
-    "the end of the week would need to open something; which part of the picture is it?"
+    "In this kitchen, after a long day at work, someone who wants to keep the vegetables cold and fresh "
+    "until the end of the week would need to open something; which part of the picture is it?"
 )
 WIDTH, HEIGHT = 40, 30
 
 
 def box(label, x0, y0, x1, y1):
-    """A rectangle with all pixels from x0 to x1 and y0 to y1, both included: OpenCV fills up to the outline."""
+    """A rectangle with all pixels from x0 to x1 and y0 to y1, both included: OpenCV fills the outline."""
     return dict(label=label, points=[[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
 
 
@@ -112,7 +112,7 @@ def test_masks_are_those_painted_by_hand(converted):
 
 
 def test_sentences_splits_and_notes(converted):
-    root, files, notes = converted
+    root, _, notes = converted
     data = dataset(root, ["train", "val"], pipeline=[])
     samples = [data.get_data_info(i) for i in range(len(data))]
     asked = {(sample["split"], e["text"]) for sample in samples for e in sample["expressions"]}
@@ -120,8 +120,6 @@ def test_sentences_splits_and_notes(converted):
     expected |= {("val", texts[0]) for path, (_, texts, _) in FILES.items() if path.startswith("val")}
     assert asked == expected
     assert notes == [
-        "train: 1 images, the published set has 239",
-        "val: 4 images, the published set has 200",
         "left out: 1 further sentences of val, LISA asks the first of each image",
         "no pixel of a target in val/d.jpg, val/e.jpg: an empty mask is right there",
         "label 'Target' (1 shapes) is taken as target",
