@@ -81,7 +81,8 @@ def draw_referring(
 
     columns = []
     if gt is not None:
-        columns.append(Column(title="ground truth", color=GT_COLOR, masks=gt, notes=["no target"] * shown))
+        title = "ground truth" if left_out is None else "ground truth; grey is not counted"
+        columns.append(Column(title=title, color=GT_COLOR, masks=gt, notes=["no target"] * shown))
     if pred is not None:
         notes = ["no target" if flag else "empty mask" for flag in refused]
         columns.append(Column(title="prediction", color=PRED_COLOR, masks=pred, notes=notes))
