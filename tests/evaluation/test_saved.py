@@ -136,5 +136,5 @@ def test_pixels_that_are_not_counted_are_so_from_a_file_too(refer_root, tmp_path
     ious = [e.iou if e.has_target else float(e.rejected) for image in counted for e in image]
     assert [prediction.iou for prediction in file.predictions] == ious
     for sample in samples:
-        del sample.gt_instances.ignored
+        sample.gt_instances.pop("ignored", None)
     assert figures((sample.to_dict() for sample in samples), **arguments) != expected
