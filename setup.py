@@ -69,6 +69,8 @@ setup(
         "mmpretrain": ["mmpretrain>=1.2,<2", "torchvision"],
         # For converting checkpoints that come with a tokenizer.model.
         "convert": ["sentencepiece>=0.2", "protobuf"],
+        # For parquet files of the hub.
+        "parquet": ["pyarrow>=17"],
         # For the page.
         "web": ["gradio>=6,<7"],
         # For the service that Label Studio asks.
@@ -80,6 +82,6 @@ setup(
         # For the LLM's weights in 4 or 8 bit.
         "quantization": ["bitsandbytes>=0.50"],
         # Its tests use Debian's chromium and chromium-driver, or others of these names.
-        "test": ["pytest>=8", "ruff", "gradio>=6,<7", "selenium>=4.11"],
+        "test": ["pytest>=8", "ruff", "gradio>=6,<7", "selenium>=4.11", "pyarrow>=17"],
     },
 )

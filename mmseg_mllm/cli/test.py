@@ -30,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rejection",
         choices=REJECTIONS,
-        help="GRES: a wrongly rejected target keeps its mask (paper, the default) or has none (strict)",
+        help="GRES: a wrongly rejected target keeps its mask (paper, the default) or has none (strict); "
+        "lisa: figures of masks alone, as on ReasonSeg",
     )
     parser.add_argument(
         "--shuffle-expressions",

@@ -15,8 +15,9 @@ from mmseg_mllm.errors import DataError
 class ReferringJSONDataset(RefCOCODataset):
     """Images, annotations and expressions in one JSON file; docs/custom_data.md defines it.
 
-    Expressions may have one target, several, or none. Samples are those of :class:`RefCOCODataset`; the whole
-    file is checked, whichever split is read.
+    Expressions may have one target, several, or none. Samples are those of :class:`RefCOCODataset`, where an
+    expression with pixels that are not counted has ``ignore_ids`` (tuple) too; the whole file is checked,
+    whichever split is read.
 
     Args:
         ann_file: The JSON file.
@@ -55,6 +56,9 @@ class ReferringJSONDataset(RefCOCODataset):
             dataset_name=dataset_name or Path(data_root, ann_file).absolute().parent.name,
             **kwargs,
         )
+
+    def _ignored_ids(self, ref: dict) -> tuple[int, ...]:
+        return tuple(ref["ignore_ids"])
 
     def read_files(self) -> ReferFiles:
         files = load_referring_json(self.ann_file)

@@ -101,7 +101,8 @@ class RefCOCODataset(BaseDataset):
             if sample is None:
                 sample = samples[ref["image_id"]] = self._empty_sample(files, ref, split)
             ids = self._checked_ids(files, ref)
-            for i in ids:
+            ignored = self._ignored_ids(ref)
+            for i in (*ids, *ignored):
                 annotation = files.annotations[i]
                 sample["annotations"][i] = {
                     key: annotation.get(key) for key in ("segmentation", "bbox", "area", "category_id")
@@ -113,6 +114,7 @@ class RefCOCODataset(BaseDataset):
                         sent_id=sentence["sent_id"],
                         ref_id=ref["ref_id"],
                         ann_ids=ids,
+                        **(dict(ignore_ids=ignored) if ignored else {}),
                     )
                 )
         return list(samples.values())
@@ -167,6 +169,10 @@ class RefCOCODataset(BaseDataset):
                 "expressions without one"
             )
         return ids
+
+    def _ignored_ids(self, ref: dict) -> tuple[int, ...]:
+        """Annotations whose pixels are not counted; REFER's files have none."""
+        return ()
 
     def _checked_text(self, sentence: dict, ref: dict) -> str:
         text = sentence["sent"]

@@ -1,13 +1,12 @@
 """The REFER layout to a referring JSON (docs/custom_data.md), and back."""
 
-import contextlib
 import json
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 
 from mmseg_mllm.conversion.new_folder import new_folder
 from mmseg_mllm.datasets.masks import mask_box, shape_fault
+from mmseg_mllm.datasets.new_file import new_file
 from mmseg_mllm.datasets.refer import (
     NO_TARGET,
     ReferFiles,
@@ -44,7 +43,7 @@ def refer_to_json(*, folder: str | Path, refs: str, out: str | Path) -> tuple[Re
         DataError: a source is missing, broken or contradicts the other, or ``out`` is there already or can't
             be written.
     """
-    with _new_file(Path(out)) as scratch:
+    with new_file(Path(out)) as scratch:
         ann_file, split_file = Path(folder, "instances.json"), refs_file(Path(folder, refs))
         content = read_existing_json(ann_file)
         own = load_refs(split_file)
@@ -83,6 +82,12 @@ def json_to_refer(*, path: str | Path, folder: str | Path) -> tuple[ReferFiles, 
     with new_folder(Path(folder)) as scratch:
         content = read_existing_json(path)
         files = parse_referring_json(content, path=path)
+        ignoring = next((ref for ref in files.refs if ref["ignore_ids"]), None)
+        if ignoring:
+            raise DataError(
+                f"{path}: group {ignoring['ref_id']} has `ignore_ids`, for which REFER has no place; "
+                "remove them to count these pixels as background"
+            )
         single = all(len(ref["ann_id"]) == 1 for ref in files.refs)
         refs = [_ref(ref, files, single=single) for ref in files.refs]
         instances = {key: value for key, value in content.items() if key != "groups"}
@@ -186,20 +191,3 @@ def _ref(ref: dict, files: ReferFiles, *, single: bool) -> dict:
 
 def _without(record: dict, key: str) -> dict:
     return {name: value for name, value in record.items() if name != key}
-
-
-@contextlib.contextmanager
-def _new_file(path: Path) -> Iterator[Path]:
-    """Give a scratch path beside ``path``; it takes that name if the block ends well, and goes if not."""
-    if path.exists():
-        raise DataError(f"{path}: exists already; name a new file, or remove it")
-    scratch = path.with_name(f".{path.name}.unfinished")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield scratch
-        scratch.rename(path)
-    except OSError as error:
-        raise DataError(f"{path}: can't be written ({error.strerror})") from None
-    finally:
-        with contextlib.suppress(OSError):
-            scratch.unlink()

@@ -19,7 +19,8 @@ def load_referring_json(path: str | Path) -> ReferFiles:
 
     Returns:
         Images and annotations by id, and the expressions as REFER has them: one ref for every annotation with
-        expressions, in the order of the file, then one for every group.
+        expressions, in the order of the file, then one for every group. Each has ``ignore_ids`` besides, the
+        annotations whose pixels are not counted.
 
     Raises:
         DataError: see :func:`read_existing_json` and :func:`parse_referring_json`.
@@ -70,11 +71,11 @@ def parse_referring_json(content: Any, *, path: str | Path) -> ReferFiles:
             _check_image(group, place, images)
             _check_targets(group, place, annotations)
         sources = [
-            (f"annotation {a['id']}", dict(a, id=None, ann_ids=[a["id"]], split=None, sent_ids=None))
+            (f"annotation {a['id']}", dict(a, id=None, ann_ids=[a["id"]], **NOT_OF_ANNOTATIONS))
             for a in annotations.values()
             if a.get("expressions")
         ]
-        for i in dict.fromkeys(i for _, source in [*sources, *groups] for i in source["ann_ids"]):
+        for i in dict.fromkeys(i for _, source in [*sources, *groups] for i in _named_ids(source)):
             _check_shape(annotations[i])
         refs = list(_refs([*sources, *groups], images))
         _check_splits(refs, default=Path(path).stem)
@@ -107,12 +108,14 @@ FIELDS = {
     "segmentation": (lambda value: isinstance(value, list | dict), "a list of polygons, or an RLE"),
     "expressions": (lambda value: isinstance(value, list), "a list of texts"),
     "ann_ids": (_are_ids, "a list of annotation ids, empty for no target"),
+    "ignore_ids": (_are_ids, "a list of annotation ids"),
     "sent_ids": (_are_ids, "a list of whole numbers from 0"),
 }
 """Check and description of each field; a name means the same in every kind of record."""
 
 IMAGE_FIELDS = ("id", "file_name", "width", "height")
 ANNOTATION_FIELDS = ("id", "image_id", "segmentation")
+NOT_OF_ANNOTATIONS = dict(split=None, sent_ids=None, ignore_ids=None)
 GROUP_FIELDS = ("image_id", "ann_ids", "expressions")
 
 
@@ -141,7 +144,7 @@ def _checked_groups(content: dict) -> list[tuple[str, dict]]:
     records = [] if content.get("groups") is None else _records(content, "groups")
     groups = [(_place(record, "group", index), record) for index, record in enumerate(records)]
     for place, group in groups:
-        _check_fields(group, place, required=GROUP_FIELDS, optional=("id", "split", "sent_ids"))
+        _check_fields(group, place, required=GROUP_FIELDS, optional=("id", "split", "sent_ids", "ignore_ids"))
         if not group["expressions"]:
             raise DataError(f"{place} has no expressions; write some, or remove it")
     return groups
@@ -181,7 +184,7 @@ def _check_shape(annotation: dict) -> None:
 
 
 def _check_targets(group: dict, place: str, annotations: dict[int, dict]) -> None:
-    for i in group["ann_ids"]:
+    for i in _named_ids(group):
         if i not in annotations:
             raise DataError(f"{place} names annotation {i}, which `annotations` does not have")
         if annotations[i]["image_id"] != group["image_id"]:
@@ -189,6 +192,11 @@ def _check_targets(group: dict, place: str, annotations: dict[int, dict]) -> Non
                 f"{place} is about image {group['image_id']}, but its annotation {i} is of image "
                 f"{annotations[i]['image_id']}; targets must be in the same image"
             )
+
+
+def _named_ids(source: dict) -> list[int]:
+    """Of all annotations that an annotation's or group's expressions need."""
+    return [*source["ann_ids"], *(source.get("ignore_ids") or ())]
 
 
 def _refs(sources: list[tuple[str, dict]], images: dict[int, dict]) -> Iterator[dict]:
@@ -214,6 +222,7 @@ def _refs(sources: list[tuple[str, dict]], images: dict[int, dict]) -> Iterator[
         yield dict(
             ref_id=next(ref_ids) if source.get("id") is None else source["id"],
             ann_id=source["ann_ids"],
+            ignore_ids=source.get("ignore_ids") or [],
             image_id=source["image_id"],
             split=source.get("split") or images[source["image_id"]].get("split"),
             sentences=[dict(sent=text, sent_id=i) for text, i in zip(texts, own, strict=True)],

@@ -14,10 +14,12 @@ class ExpressionCounts:
     """What the figures need to know of one expression.
 
     Attributes:
-        intersection, predicted, target: Pixels of both masks, of the predicted and of the annotated one.
+        intersection, predicted, target: Pixels of both masks, of the predicted and of the annotated one,
+            without those that are not counted.
         has_target: The expression speaks of something in the image.
         rejected: The model says that it does not.
-        box_iou: IoU of the predicted and the annotated box; None where there are no boxes.
+        box_iou: IoU of the predicted and the annotated box; None where there are no boxes, or pixels that are
+            not counted: a box can't leave them out.
     """
 
     intersection: int
@@ -64,14 +66,20 @@ def count_image(sample: dict, *, rotate: bool) -> ImageCounts:
     Args:
         sample: A data sample as a dict, with the names of :class:`ImageCounts`, ``ann_ids`` (K tuples, empty
             for no target), ``pred_instances`` and ``gt_instances`` with ``masks`` (K, H, W) bool; where there
-            are any ``bboxes`` (K, 4) x1, y1, x2, y2 in both, and ``pred_instances.rejected`` (K,) bool. A
-            model that gives no verdicts rejects nothing.
+            are any ``bboxes`` (K, 4) x1, y1, x2, y2 in both, ``pred_instances.rejected`` (K,) bool, and
+            ``gt_instances.ignored`` (K, H, W) bool, pixels that count as neither. A model that gives no
+            verdicts rejects nothing.
         rotate: Also count each mask against the target of the image's next object.
     """
     ann_ids, pred, gt = sample["ann_ids"], sample["pred_instances"], sample["gt_instances"]
     masks = pred["masks"]
     targets = gt["masks"].to(masks.device)
-    rows = dict(
+    rows = {}
+    if "ignored" in gt:
+        ignored = gt["ignored"].to(masks.device)
+        masks, targets = masks & ~ignored, targets & ~ignored
+        rows["ignored"] = _pixels(ignored)
+    rows |= dict(
         intersection=_pixels(masks & targets),
         predicted=_pixels(masks),
         target=_pixels(targets),
@@ -93,7 +101,7 @@ def count_image(sample: dict, *, rotate: bool) -> ImageCounts:
             target=int(value["target"]),
             has_target=bool(ids),
             rejected=bool(value.get("rejected", False)),
-            box_iou=value.get("box_iou"),
+            box_iou=None if value.get("ignored") else value.get("box_iou"),
         )
         for ids, value in zip(ann_ids, counted, strict=True)
     ]

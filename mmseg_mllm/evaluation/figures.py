@@ -40,6 +40,12 @@ def gres_figures(sums: Sums, *, strict: bool) -> dict[str, float]:
     }
 
 
+def reasoning_figures(sums: Sums) -> dict[str, float]:
+    """ReasonSeg, as LISA counts it: masks alone, whether there is a target or not; verdicts play no part."""
+    every = sums.targets + sums.without
+    return {"gIoU": _mean(every.iou, every.number), "cIoU": _ciou(every), **_precisions(every)}
+
+
 def rotated_figure(sums: Sums) -> dict[str, float]:
     """The control: masks against the target of the next object."""
     return {"cIoU rotated": percent(sums.rotated_intersection, sums.rotated_union)}

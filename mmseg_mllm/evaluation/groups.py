@@ -9,8 +9,9 @@ from pathlib import Path
 from mmseg_mllm.datasets.json_file import read_json
 from mmseg_mllm.errors import DataError
 from mmseg_mllm.evaluation.counts import ExpressionCounts, ImageCounts
-from mmseg_mllm.evaluation.figures import gres_figures, res_figures
+from mmseg_mllm.evaluation.figures import gres_figures, reasoning_figures, res_figures
 from mmseg_mllm.evaluation.kinds import TITLES
+from mmseg_mllm.evaluation.rejection import LISA
 from mmseg_mllm.evaluation.sums import Sums
 from mmseg_mllm.tables.table import ResultTable, Value
 
@@ -21,6 +22,7 @@ SEVERAL, NO_TARGET = "several categories", "no target"
 MORE_THAN_COLOUR = "more than colour"
 RES_FIGURES = ("cIoU", "mIoU", "Pr@0.5")
 GRES_FIGURES = ("gIoU", "cIoU", "N-acc", "T-acc", "Pr@0.5")
+REASONING_FIGURES = ("gIoU", "cIoU", "Pr@0.5")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +101,14 @@ def _table(images: Sequence[GroupedImage], *, by: str, rejection: str) -> Result
     first = images[0].counts
     every = _sum(image.counts for image in images)
     protocol = first.protocol
-    if not every.without_target:
-        names, figures_of = RES_FIGURES, res_figures
+    if rejection == LISA:
+        task, names, figures_of = "ReasonSeg", REASONING_FIGURES, reasoning_figures
+    elif every.without_target:
+        task, names = "GRES", GRES_FIGURES
+        figures_of = partial(gres_figures, strict=rejection == "strict")
     else:
-        names, figures_of = GRES_FIGURES, partial(gres_figures, strict=rejection == "strict")
+        task, names, figures_of = "RES", RES_FIGURES, res_figures
+    if task != "RES":
         protocol += f", rejection: {rejection}"
     sizes = Counter(group for image in images for groups in image.groups for group in groups)
 
@@ -117,7 +123,7 @@ def _table(images: Sequence[GroupedImage], *, by: str, rejection: str) -> Result
         rows=[row(group, _sum(_only(images, group))) for group in sorted(sizes, key=partial(_rank, sizes))],
         total=row("all", every),
         shared=dict(
-            task="GRES" if every.without_target else "RES",
+            task=task,
             protocol=protocol,
             dataset=first.dataset,
             split=first.split,

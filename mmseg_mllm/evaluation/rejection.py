@@ -1,4 +1,6 @@
-"""What counts as the mask of an expression that was rejected by mistake (GRES)."""
+"""What a verdict that there is no target does to the figures."""
 
-REJECTIONS = ("paper", "strict")
-"""'paper': what was drawn; 'strict': none."""
+LISA = "lisa"
+REJECTIONS = ("paper", "strict", LISA)
+"""GRES by the mask of a wrongly rejected target: 'paper' takes what was drawn, 'strict' none. 'lisa':
+nothing, masks alone are scored, as LISA does on ReasonSeg."""

@@ -10,6 +10,7 @@ TASKS = {
     "RES": "Referring segmentation (RES)",
     "REC": "Referring comprehension (REC)",
     "GRES": "Generalised referring segmentation (GRES)",
+    "ReasonSeg": "Reasoning segmentation (ReasonSeg)",
 }
 
 
@@ -21,7 +22,8 @@ class ResultRow:
         task: A key of ``TASKS``.
         dataset, split: What was tested.
         protocol: How it was asked and judged, such as 'independent, forced'.
-        counts: Numbers of images, objects and expressions, for GRES also of those without a target.
+        counts: Numbers of images, objects and expressions, for GRES and ReasonSeg also of those without
+            a target.
         figures: Metrics in percent.
     """
 

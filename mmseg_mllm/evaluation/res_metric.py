@@ -9,8 +9,14 @@ from mmseg.registry import METRICS
 
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.evaluation.counts import ImageCounts, count_image
-from mmseg_mllm.evaluation.figures import gres_figures, rec_figures, res_figures, rotated_figure
-from mmseg_mllm.evaluation.rejection import REJECTIONS
+from mmseg_mllm.evaluation.figures import (
+    gres_figures,
+    reasoning_figures,
+    rec_figures,
+    res_figures,
+    rotated_figure,
+)
+from mmseg_mllm.evaluation.rejection import LISA, REJECTIONS
 from mmseg_mllm.evaluation.report import ResultRow, table_text
 from mmseg_mllm.evaluation.sums import Sums
 from mmseg_mllm.evaluation.tally import Group, Tally, merged
@@ -35,6 +41,12 @@ class RESMetric(BaseMetric):
     unions; N-acc, the share of expressions without a target that were rejected; T-acc, the share of
     expressions with a target that were not; Pr@X over expressions with a target.
 
+    ReasonSeg, in place of all these where ``rejection`` is 'lisa': gIoU, the mean over expressions of their
+    IoU, and cIoU, both of the masks alone; an expression without a target has IoU 1 where its mask is empty,
+    else 0 and its mask in the unions.
+
+    Pixels that a target leaves out of account are in no intersection, union or mask.
+
     Only sums are kept, so memory does not grow with the test set. They are of whole pixels or exact, so any
     number of processes gives the same figures. Images that mmengine's ``DefaultSampler`` adds to even out
     processes are not counted; the test dataloader needs that sampler.
@@ -45,7 +57,7 @@ class RESMetric(BaseMetric):
             Masks are taken as they were drawn, whatever the verdict. Images with fewer than two targets and
             expressions without one are left out of it.
         rejection: What GRES does with a target that was wrongly rejected. 'paper': its mask counts, as in
-            MLLMSeg; 'strict': it has no mask.
+            MLLMSeg; 'strict': it has no mask. 'lisa': every split is scored as ReasonSeg.
 
     Raises:
         ConfigError: the rejection is unknown.
@@ -102,10 +114,14 @@ class RESMetric(BaseMetric):
         names = dict(dataset=dataset, split=split)
         counts = dict(images=sums.images, objects=sums.objects, expressions=sums.expressions)
         control = rotated_figure(sums) if self.rotate_expressions else {}
+        if self.rejection == LISA or sums.without_target:
+            counts["no target"] = sums.without_target
+            protocol += f", rejection: {self.rejection}"
+        if self.rejection == LISA:
+            figures = reasoning_figures(sums) | control
+            return [ResultRow(task="ReasonSeg", **names, protocol=protocol, counts=counts, figures=figures)]
         if sums.without_target:
             figures = gres_figures(sums, strict=self.rejection == "strict") | control
-            protocol += f", rejection: {self.rejection}"
-            counts["no target"] = sums.without_target
             return [ResultRow(task="GRES", **names, protocol=protocol, counts=counts, figures=figures)]
         figures = res_figures(sums) | control
         rows = [ResultRow(task="RES", **names, protocol=protocol, counts=counts, figures=figures)]

@@ -59,9 +59,11 @@ def _samples(datasets: Sequence[RefCOCODataset], file: PredictionFile) -> Iterat
                 bboxes=torch.tensor([prediction.bbox for prediction in own], dtype=torch.float32),
                 rejected=torch.tensor([prediction.rejected for prediction in own]),
             ),
-            gt_instances=dict(
-                masks=torch.from_numpy(truth["gt_masks"]), bboxes=torch.from_numpy(truth["gt_bboxes"])
-            ),
+            gt_instances={
+                name: torch.from_numpy(truth[f"gt_{name}"])
+                for name in ("masks", "bboxes", "ignored")
+                if f"gt_{name}" in truth
+            },
         )
 
 

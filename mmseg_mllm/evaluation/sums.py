@@ -61,9 +61,9 @@ class Sums(_Addable):
         targets: Expressions with a target, with the masks that were drawn.
         kept_targets: The same, where a rejected one has no mask.
         rejected_targets: Number of those that were rejected.
-        without_target, rejected_without_target: Numbers of expressions without a target, and of those that
-            were rejected.
-        made_up: Expressions without a target that were not rejected.
+        without: Expressions without a target, with the masks that were drawn.
+        rejected_without_target: Number of those that were rejected.
+        made_up: Those that were not rejected.
         image_iou: Sum over images of the mean IoU of the image's targets; exact as that of the IoUs.
         boxes, boxes_above_half, box_iou: Expressions with boxes: number, number of box IoUs above 0.5, and
             their exact sum.
@@ -75,7 +75,7 @@ class Sums(_Addable):
     targets: Overlaps = Overlaps()
     kept_targets: Overlaps = Overlaps()
     rejected_targets: int = 0
-    without_target: int = 0
+    without: Overlaps = Overlaps()
     rejected_without_target: int = 0
     made_up: Overlaps = Overlaps()
     image_iou: Fraction = Fraction(0)
@@ -100,7 +100,7 @@ class Sums(_Addable):
                 [replace(e, intersection=0, predicted=0) if e.rejected else e for e in targets]
             ),
             rejected_targets=sum(e.rejected for e in targets),
-            without_target=len(without),
+            without=Overlaps.of(without),
             rejected_without_target=sum(e.rejected for e in without),
             made_up=Overlaps.of([e for e in without if not e.rejected]),
             image_iou=Fraction(fsum(ious) / len(ious)) if ious else Fraction(0),
@@ -110,6 +110,11 @@ class Sums(_Addable):
             rotated_intersection=image.rotated_intersection,
             rotated_union=image.rotated_union,
         )
+
+    @property
+    def without_target(self) -> int:
+        """Number of expressions without a target."""
+        return self.without.number
 
     @property
     def expressions(self) -> int:

@@ -18,6 +18,7 @@ SURROUNDINGS = 0.4
 RIM = 1.5
 """Pixels of white around an outline."""
 INK, GREY, LETTERBOX = (25, 25, 25), (105, 105, 105), (238, 238, 238)
+NOT_COUNTED = (150, 150, 150)
 MIN_PANEL_WIDTH = 160
 
 
@@ -96,12 +97,19 @@ class Grid:
         columns: At least one.
         across: Cells side by side.
         panel_width: Longer side of a panel where one cell stands alone; with more it is half of that.
+        ignored: bool (K, H, W), pixels that are not counted, or None.
     """
 
     def __init__(
-        self, *, image: np.ndarray, columns: Sequence[Column], across: int, panel_width: int
+        self,
+        *,
+        image: np.ndarray,
+        columns: Sequence[Column],
+        across: int,
+        panel_width: int,
+        ignored: np.ndarray | None = None,
     ) -> None:
-        self.image, self.columns, self.across = image, columns, across
+        self.image, self.columns, self.across, self.ignored = image, columns, across, ignored
         if across > 1:
             panel_width = max(MIN_PANEL_WIDTH, panel_width // 2)
         self.text = max(14, panel_width // 24)
@@ -166,11 +174,14 @@ class Grid:
 
     def _draw_panels(self, page: Image.Image, k: int, *, x: int, y: int) -> None:
         (width, height), size = self.frame, self.size
+        image = self.image
+        if self.ignored is not None:
+            image = np.where(self.ignored[k][..., None], np.array(NOT_COUNTED, np.uint8), image)
         for column in self.columns:
             mask = column.masks[k]
             if self.frame != size:
                 ImageDraw.Draw(page).rectangle((x, y, x + width - 1, y + height - 1), fill=LETTERBOX)
-            panel = draw_panel(image=self.image, mask=mask, color=column.color, size=size)
+            panel = draw_panel(image=image, mask=mask, color=column.color, size=size)
             page.paste(Image.fromarray(panel), (x + (width - size[0]) // 2, y + (height - size[1]) // 2))
             if not mask.any():
                 center = (x + width // 2, y + height // 2)

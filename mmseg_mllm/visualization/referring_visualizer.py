@@ -32,6 +32,7 @@ def draw_referring(
     gt_masks: Masks | None,
     pred_masks: Masks | None,
     rejected: Masks | None = None,
+    ignored: Masks | None = None,
     max_expressions: int = 12,
     panel_width: int = 480,
 ) -> np.ndarray:
@@ -46,6 +47,7 @@ def draw_referring(
         gt_masks: bool (K, H, W); an empty mask means that there is no target. None leaves the column out.
         pred_masks: bool (K, H, W). None leaves the column out.
         rejected: bool (K,), True where the model says that there is no target; its mask counts as empty.
+        ignored: bool (K, H, W), pixels that are not counted, drawn in grey. None for no such pixels.
         max_expressions: how many are drawn; a foot line counts the others.
         panel_width: longer side of a panel of full size in pixels, whatever the size of the image; small ones
             have half of it.
@@ -62,7 +64,7 @@ def draw_referring(
         raise DataError(f"image must be uint8 (H, W, 3), got {image.dtype} {image.shape}")
     if not expressions or (gt_masks is None and pred_masks is None):
         raise DataError("nothing to draw: give at least one expression and gt_masks or pred_masks")
-    for name, masks in (("gt_masks", gt_masks), ("pred_masks", pred_masks)):
+    for name, masks in (("gt_masks", gt_masks), ("pred_masks", pred_masks), ("ignored", ignored)):
         expected = (len(expressions), *image.shape[:2])
         if masks is not None and tuple(masks.shape) != expected:
             raise DataError(f"{name} must have shape (K, H, W) = {expected}, got {tuple(masks.shape)}")
@@ -72,19 +74,24 @@ def draw_referring(
     shown = min(len(expressions), max_expressions)
     gt = None if gt_masks is None else _to_bool(gt_masks[:shown])
     pred = None if pred_masks is None else _to_bool(pred_masks[:shown])
+    left_out = None if ignored is None else _to_bool(ignored[:shown])
     refused = np.zeros(shown, bool) if rejected is None else _to_bool(rejected[:shown])
     if pred is not None:
         pred = pred & ~refused[:, None, None]
 
     columns = []
     if gt is not None:
-        columns.append(Column(title="ground truth", color=GT_COLOR, masks=gt, notes=["no target"] * shown))
+        title = "ground truth" if left_out is None else "ground truth; grey is not counted"
+        columns.append(Column(title=title, color=GT_COLOR, masks=gt, notes=["no target"] * shown))
     if pred is not None:
         notes = ["no target" if flag else "empty mask" for flag in refused]
         columns.append(Column(title="prediction", color=PRED_COLOR, masks=pred, notes=notes))
 
     across = 1 if shown <= 2 else 2 if shown <= 4 else 3
-    page = Grid(image=image, columns=columns, across=across, panel_width=panel_width).draw(
+    grid = Grid(image=image, columns=columns, across=across, panel_width=panel_width, ignored=left_out)
+    if left_out is not None:  # the outlines show all that was drawn
+        gt, pred = (None if masks is None else masks & ~left_out for masks in (gt, pred))
+    page = grid.draw(
         [str(text) for text in expressions[:shown]],
         [
             "" if gt is None or pred is None else f"IoU {100 * mask_iou(pred=pred[k], gt=gt[k]):.1f}"
@@ -139,7 +146,8 @@ class ReferringVisualizer(Visualizer):
             name: Name under which the backends store the page.
             image: uint8 RGB (H, W, 3), original size.
             data_sample: ``expressions`` in its metainfo, ``gt_instances.masks`` and ``pred_instances.masks``
-                bool (K, H, W), optional ``pred_instances.rejected`` bool (K,), on any device.
+                bool (K, H, W), optional ``pred_instances.rejected`` bool (K,) and ``gt_instances.ignored``
+                bool (K, H, W), on any device.
             draw_gt: Draw the ground truth, if there is one.
             draw_pred: Draw the prediction, if there is one.
             show: Open a window with the page.
@@ -158,6 +166,7 @@ class ReferringVisualizer(Visualizer):
             gt_masks=None if gt is None else gt.get("masks"),
             pred_masks=None if pred is None else pred.get("masks"),
             rejected=None if pred is None else pred.get("rejected"),
+            ignored=None if gt is None else gt.get("ignored"),
             max_expressions=self.max_expressions,
             panel_width=self.panel_width,
         )

@@ -32,9 +32,11 @@ def draw_sample(stored: Mapping, packed: Mapping, *, panel_width: int = 320) -> 
     by_id = {(e["ref_id"], e["sent_id"]): e for e in stored["expressions"]}
     before = LoadReferringMasks()(LoadRGBImage()({**stored, "expressions": [by_id[key] for key in drawn]}))
     after = packed["inputs"].numpy().transpose(1, 2, 0)
+    targets, size = sample.gt_instances, after.shape[:2]
+    ignored = _fitted(targets.ignored, size) if "ignored" in targets else None
     pages = [
-        ("as stored", before["img"], before["gt_masks"]),
-        ("after the pipeline", after, _fitted(sample.gt_instances.masks, after.shape[:2])),
+        ("as stored", before["img"], before["gt_masks"], before.get("gt_ignored")),
+        ("after the pipeline", after, _fitted(targets.masks, size), ignored),
     ]
     parts = [
         _headed(
@@ -44,10 +46,11 @@ def draw_sample(stored: Mapping, packed: Mapping, *, panel_width: int = 320) -> 
                 expressions=sample.expressions,
                 gt_masks=masks,
                 pred_masks=None,
+                ignored=left_out,
                 panel_width=panel_width,
             ),
         )
-        for title, image, masks in pages
+        for title, image, masks, left_out in pages
     ]
     name = f"{stored['dataset']} {stored['split']}, image {stored['img_id']}"
     return _headed(name, tile(parts, columns=2), ink=INK)

@@ -305,6 +305,12 @@ def test_a_record_that_is_none(load, kind, record):
             put("groups", 0, id=3, ann_ids=[1, 2]),
             "group 3 is about image 4, but its annotation 2 is of image 0",
         ),
+        (
+            put("groups", 0, id=3, ignore_ids=[2]),
+            "group 3 is about image 4, but its annotation 2 is of image 0",
+        ),
+        (put("groups", 0, id=3, ignore_ids=[77]), "group 3 names annotation 77"),
+        (put("groups", 0, id=3, ignore_ids=1), "`ignore_ids` must be a list of annotation ids, not 1"),
         (put("groups", 0, id=3, sent_ids=[1, 2]), "group 3 has 1 expressions, but 2 `sent_ids`"),
         (put("groups", 0, id=3, expressions=[]), "group 3 has no expressions"),
         (drop("images", 0, "split"), "image 4 has expressions but no `split`"),
@@ -349,3 +355,27 @@ def test_a_config_that_contradicts_what_the_file_says_of_turned_images(load, say
         load(change, split="train", upright=asks)
     with pytest.raises(DataError, match=r"`info\.upright` must be true or false, not 'yes'"):
         load(lambda content: content.update(info=dict(upright="yes")), split="train")
+
+
+def test_pixels_that_are_not_counted_go_through_the_pipeline(load):
+    def change(content):
+        content["groups"][0].update(ann_ids=[1], ignore_ids=[0])
+        content["annotations"][0]["ignore_ids"] = [77]  # another field of an annotation: left alone
+
+    pipeline = [
+        dict(type="LoadRGBImage"),
+        dict(type="LoadReferringMasks"),
+        dict(type="ResizeToInput", size=24),
+        dict(type="PackReferringInputs"),
+    ]
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        dataset = load(change, split="train", pipeline=pipeline)
+    sample = dataset[0]["data_samples"]
+    ignored = sample.gt_instances.ignored.numpy()
+    expected = np.zeros((4, 24, 24), bool)
+    expected[sample.expressions.index("both"), :, 21:] = True  # the last of 8 columns
+    np.testing.assert_array_equal(ignored, expected)
+    assert sample.gt_instances.masks.shape == ignored.shape
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        plain = load(split="train", pipeline=pipeline)[0]["data_samples"]
+    assert "ignored" not in plain.gt_instances

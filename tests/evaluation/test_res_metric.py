@@ -323,3 +323,18 @@ def test_any_number_of_processes_gives_the_same_digits(world_size, tmp_path):
 def test_the_order_of_images_changes_no_digit():
     samples = mixed_samples()
     assert scores(*reversed(samples)) == scores(*samples)
+
+
+def test_ignored_pixels_are_in_no_count_and_leave_no_box_figure():
+    pred, gt, ignored = row(10, 0, 1, 2, 3, 8), row(10, 2, 3, 4, 5), row(10, 0, 1, 5)
+    boxes = [[0.0, 0.0, 5.0, 1.0]] * 2
+    sample = sample_of([pred, pred], [gt, gt], boxes=boxes, gt_boxes=boxes)
+    plain = scores(sample)
+    assert plain["refcoco/val/mIoU"] == pytest.approx(100 * 2 / 7)
+    assert plain["refcoco/val/REC Acc@0.5"] == 100
+    # Of pixels 2 to 4 and 6 to 9: both have 2 and 3, the target 4 too, the prediction 8.
+    sample["gt_instances"]["ignored"] = torch.from_numpy(np.stack([ignored, row(10)]))
+    found = scores(sample, rotate_expressions=True)
+    assert found["refcoco/val/mIoU"] == pytest.approx(100 * (2 / 4 + 2 / 7) / 2)
+    assert found["refcoco/val/cIoU"] == pytest.approx(100 * 4 / 11)
+    assert not any("REC" in name for name in found)

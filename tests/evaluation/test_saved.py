@@ -2,10 +2,14 @@ import json
 
 import numpy as np
 import pytest
-from helpers.saved_predictions import dump, guessed, refer_dataset
+from helpers.saved_predictions import PIPELINE, dump, guessed, refer_dataset
+from mmengine.registry import DefaultScope
+from mmseg.registry import DATASETS
 
+from mmseg_mllm.datasets.refer_conversion import refer_to_json
 from mmseg_mllm.errors import DataError
 from mmseg_mllm.evaluation import RESMetric
+from mmseg_mllm.evaluation.counts import count_image
 from mmseg_mllm.evaluation.predictions import read_predictions
 from mmseg_mllm.evaluation.saved import saved_samples
 
@@ -103,3 +107,34 @@ def test_masks_of_another_size_or_damaged_are_told_with_their_place(val, tmp_pat
     assert "the mask has size (height, width) [40, 30], the image [30, 40]" in message
     one["segmentation"] = dict(good, counts=good["counts"][:-3])
     assert f"sentence {one['sent_id']}" in refusal(tmp_path, dataset, content)
+
+
+@pytest.mark.parametrize("arguments", [dict(rejection="lisa"), {}])
+def test_pixels_that_are_not_counted_are_so_from_a_file_too(refer_root, tmp_path, arguments):
+    refer_to_json(folder=refer_root / "grefcoco", refs="grefs(unc).json", out=tmp_path / "all.json")
+    content = json.loads((tmp_path / "all.json").read_text())
+    content["groups"][0]["ignore_ids"] = [102]
+    content["groups"][1]["ignore_ids"] = [101]  # without a target
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    changes = dict(type="ReferringJSONDataset", ann_file=str(tmp_path / "all.json"), dataset_name="mine")
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        dataset = DATASETS.build(
+            dict(
+                data_root=str(refer_root),
+                data_prefix=dict(img_path="images"),
+                split="val",
+                test_mode=True,
+                pipeline=PIPELINE,
+            )
+            | changes
+        )
+    samples = guessed(dataset)
+    file = read_predictions(dump(tmp_path / "a.json", samples))
+    expected = figures((sample.to_dict() for sample in samples), **arguments)
+    assert figures(saved_samples([dataset], file), **arguments) == expected
+    counted = [count_image(sample.to_dict(), rotate=False).expressions for sample in samples]
+    ious = [e.iou if e.has_target else float(e.rejected) for image in counted for e in image]
+    assert [prediction.iou for prediction in file.predictions] == ious
+    for sample in samples:
+        sample.gt_instances.pop("ignored", None)
+    assert figures((sample.to_dict() for sample in samples), **arguments) != expected

@@ -24,7 +24,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--rejection",
         choices=REJECTIONS,
-        help="GRES: a wrongly rejected target keeps its mask (paper, the default) or has none (strict)",
+        help="GRES: a wrongly rejected target keeps its mask (paper, the default) or has none (strict); "
+        "lisa: figures of masks alone, as on ReasonSeg",
     )
     add_group_flag(parser)
     add_table_flags(parser)

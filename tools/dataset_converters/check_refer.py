@@ -1,7 +1,8 @@
-"""Check downloaded datasets: check_refer.py ROOT [--images DIR] [--decode] [--json FILE].
+"""Check datasets: check_refer.py ROOT [--images DIR] [--decode] [--json FILE].
 
-Reads all datasets in the REFER layout below ROOT, and compares their counts with the published ones. An error
-would end a run or make its figures wrong, and gives the exit code 1; a warning is something to know of.
+Reads all datasets in the REFER layout below ROOT, or the referring JSON that it names, and compares counts
+with the published ones. An error would end a run or make its figures wrong, and gives the exit code 1; a
+warning is something to know of.
 """
 
 import argparse
@@ -23,7 +24,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("root", type=Path, metavar="ROOT", help="folder that holds refcoco/, refcocog/, ...")
+    parser.add_argument(
+        "root", type=Path, metavar="ROOT", help="folder with refcoco/, ..., or a referring JSON"
+    )
     parser.add_argument("--images", type=Path, metavar="DIR", help="folder of the images (default: in ROOT)")
     parser.add_argument("--decode", action="store_true", help="decode every image: finds more, takes minutes")
     parser.add_argument("--json", metavar="FILE", help="also write what was found to this file")

@@ -30,7 +30,7 @@ def count_splits(file: RefsFile) -> list[SplitCounts]:
 
     Adds what differs to the file's problems.
     """
-    official = official_counts(dataset=file.path.parent.name, refs_file=file.path.name)
+    official = official_counts(dataset=file.path.absolute().parent.name, refs_file=file.path.name)
     splits: dict[str, list[dict]] = {}
     for ref in file.refs:
         splits.setdefault(ref["split"], []).append(ref)

@@ -7,6 +7,7 @@ from pathlib import Path
 from mmseg_mllm.datasets.checks.find import INSTANCES
 from mmseg_mllm.datasets.checks.problems import Kind, Problems
 from mmseg_mllm.datasets.refer import annotation_ids, load_instances, load_refs, split_parts
+from mmseg_mllm.datasets.referring_json import load_referring_json
 from mmseg_mllm.errors import DataError
 
 Track = Callable[[Sequence, str], Iterable]
@@ -15,20 +16,25 @@ Track = Callable[[Sequence, str], Iterable]
 
 @dataclass(frozen=True, kw_only=True)
 class RefsFile:
-    """One refs file: its refs with sentences, none where it can't be read."""
+    """One refs file, or a referring JSON: its refs with sentences, none where it can't be read."""
 
     path: Path
     refs: list[dict]
     problems: Problems
 
     @property
-    def may_lack_target(self) -> bool:
+    def is_grefcoco(self) -> bool:
+        """Whether masks may cover nothing, as some of the published gRefCOCO."""
         return self.path.name.startswith("grefs")
+
+    @property
+    def may_lack_target(self) -> bool:
+        return self.is_grefcoco or self.path.suffix == ".json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
-    """A dataset folder.
+    """A dataset folder, or a referring JSON by its own name.
 
     Attributes:
         files: Its refs files.
@@ -42,6 +48,24 @@ class Folder:
     images: dict | None
     annotations: dict | None
     upright: bool
+
+
+def read_referring(path: Path) -> Folder:
+    """Read a referring JSON; that it can't be used is among the problems."""
+    file = RefsFile(path=path, refs=[], problems=Problems())
+    try:
+        found = load_referring_json(path)
+    except DataError as error:
+        file.problems.add(Kind.FILE, "", str(error))
+        return Folder(path=path, files=[file], images=None, annotations=None, upright=True)
+    file.refs.extend(found.refs)
+    return Folder(
+        path=path,
+        files=[file],
+        images=found.images,
+        annotations=found.annotations,
+        upright=found.upright is not False,
+    )
 
 
 def read_folder(path: Path, refs_files: Sequence[Path], track: Track) -> Folder:

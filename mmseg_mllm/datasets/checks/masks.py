@@ -29,7 +29,7 @@ def check_masks(folder: Folder, track: Track) -> None:
         for split, i in dict.fromkeys((ref["split"], i) for ref in file.refs for i in annotation_ids(ref)):
             for kind, where in found[i]:
                 # gRefCOCO, which also lacks targets, has some of these.
-                is_error = kind is Kind.EMPTY_MASK and not file.may_lack_target
+                is_error = kind is Kind.EMPTY_MASK and not file.is_grefcoco
                 file.problems.add(Kind.NO_PIXEL if is_error else kind, split, where)
 
 

@@ -3,7 +3,7 @@
 Sentences as in the papers; refs and images from the catalogue of TensorFlow Datasets (ref_coco), which
 counted the same files. They agree with REFER's own sums: RefCOCO has 142,210 sentences of 50,000 refs in
 19,994 images, and either RefCOCOg 95,010 sentences. For gRefCOCO and RefCLEF no certain counts by split were
-found.
+found. RefCOCO-M's are those of its card on the hub, ReasonSeg's images those that its authors state.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ def official_counts(*, dataset: str, refs_file: str) -> dict[str, Counts]:
 
     Args:
         dataset: Name of the folder, such as 'refcoco+'.
-        refs_file: Name of the file, such as 'refs(unc).p'.
+        refs_file: Name of the file, such as 'refs(unc).p', or of a referring JSON, as our converters call it.
     """
     known = _OFFICIAL.get((dataset, refs_file), {})
     return {split: Counts(images=i, refs=r, sentences=s) for split, (i, r, s) in known.items()}
@@ -57,4 +57,15 @@ _OFFICIAL = {
         "train": (24_698, 44_822, 85_474),
         "val": (4_650, 5_000, 9_536),
     },
+    ("refcoco-m", "annotations.json"): {"validation": (1_190, 2_080, 5_598)},
+    ("ReasonSeg", "reasonseg.json"): {
+        "train": (239, 239, None),
+        "val": (200, 200, 200),
+        "test": (779, 779, 779),
+    },
 }
+# The hub's copies have no training split.
+for _name, _refs in (("refcoco", "refs(unc).p"), ("refcoco+", "refs(unc).p"), ("refcocog", "refs(umd).p")):
+    _OFFICIAL[_name, "annotations.json"] = {
+        split: counts for split, counts in _OFFICIAL[_name, _refs].items() if split != "train"
+    }

@@ -17,7 +17,8 @@ class PackReferringInputs(BaseTransform):
     Gives ``inputs`` (3, H, W) uint8 RGB and ``data_samples``, a ``SegDataSample`` with the meta keys
     ``img_path``, ``img_id``, ``ori_shape``, ``img_shape``, ``dataset``, ``split``, ``sample_idx``,
     ``upright``, ``expressions`` (K str), ``sent_ids``, ``ref_ids``, ``ann_ids`` (K tuples), and where targets
-    were loaded ``gt_instances`` with ``masks`` (K, H, W) bool and ``bboxes`` (K, 4) float32, x1, y1, x2, y2.
+    were loaded ``gt_instances`` with ``masks`` (K, H, W) bool, ``bboxes`` (K, 4) float32, x1, y1, x2, y2, and
+    where there are pixels that are not counted ``ignored`` (K, H, W) bool.
     """
 
     def transform(self, results: dict) -> dict:
@@ -31,7 +32,7 @@ class PackReferringInputs(BaseTransform):
                 ann_ids=[tuple(e["ann_ids"]) for e in expressions],
             )
         )
-        names = [name for name in ("masks", "bboxes") if f"gt_{name}" in results]
+        names = [name for name in ("masks", "bboxes", "ignored") if f"gt_{name}" in results]
         if names:
             arrays = {name: torch.from_numpy(results[f"gt_{name}"]) for name in names}
             sample.gt_instances = InstanceData(**arrays)

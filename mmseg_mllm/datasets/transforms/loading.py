@@ -45,6 +45,8 @@ class LoadReferringMasks(BaseTransform):
     expression, empty where there is no target, and ``gt_bboxes`` (K, 4) float32, x1, y1, x2, y2 in pixels of
     the original image, the box around the annotated boxes of each expression, zeros where there is no target.
     An annotation whose box is missing or wrong counts with the box around its mask (see ``mask_boxes``).
+    Where an expression has ``ignore_ids`` there is also ``gt_ignored`` (K, H, W) bool, the pixels that are
+    not counted.
 
     In training it stands before the resize (which then takes masks and boxes along), in testing after it (so
     that the metric sees the original size).
@@ -72,6 +74,18 @@ class LoadReferringMasks(BaseTransform):
                     may_cover_nothing=results.get("may_cover_nothing", False),
                 )
                 boxes[ids] = _box_around(annotations, height=height, width=width)
+        if any("ignore_ids" in e for e in results["expressions"]):
+            results["gt_ignored"] = np.stack(
+                [
+                    union_mask(
+                        {i: results["annotations"][i]["segmentation"] for i in e.get("ignore_ids", ())},
+                        height=height,
+                        width=width,
+                        where=where,
+                    )
+                    for e in results["expressions"]
+                ]
+            )
         results["gt_masks"] = np.stack([masks[e["ann_ids"]] for e in results["expressions"]])
         results["gt_bboxes"] = np.stack([boxes[e["ann_ids"]] for e in results["expressions"]])
         return results

@@ -49,8 +49,9 @@ class ResizeToInput(BaseTransform):
         height, width = results["img"].shape[:2]
         results["img"] = np.array(Image.fromarray(results["img"]).resize(size, Image.Resampling.BICUBIC))
         results["img_shape"] = size
-        if "gt_masks" in results:
-            results["gt_masks"] = _resize_masks(results["gt_masks"], size)
+        for name in ("gt_masks", "gt_ignored"):
+            if name in results:
+                results[name] = _resize_masks(results[name], size)
         if "gt_bboxes" in results:
             x, y = self.size / width, self.size / height
             results["gt_bboxes"] = results["gt_bboxes"] * np.array([x, y, x, y], dtype=np.float32)

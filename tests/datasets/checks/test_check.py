@@ -11,6 +11,7 @@ from rich.console import Console
 from mmseg_mllm.datasets.checks import check_refer
 from mmseg_mllm.datasets.checks.official import official_counts
 from mmseg_mllm.datasets.checks.report import counts_table, problems_table
+from mmseg_mllm.datasets.refer_conversion import refer_to_json
 from mmseg_mllm.errors import DataError
 
 REFS, GREFS = ("refcoco", "refs(unc).p"), ("grefcoco", "grefs(unc).json")
@@ -371,3 +372,30 @@ def test_names_with_brackets_stand_in_the_tables_as_they_are(root):
     text = captured.get()
     assert "Datasets in a[v2]/b[/b]" in text
     assert text.count("small[b] :dog:") > 4
+
+
+def test_a_referring_json(root, tmp_path):
+    path = tmp_path / "mine" / "annotations.json"
+    refer_to_json(folder=root / "grefcoco", refs="grefs(unc).json", out=path)
+    (report,) = check_refer(path, images=root / "images")
+    assert (report.dataset, report.refs_file, report.count("error")) == ("mine", "annotations.json", 0)
+    assert {counts.split: counts.found.sentences for counts in report.splits} == {"val": 5, "train": 1}
+    content = json.loads(path.read_text())
+    content["annotations"][0]["segmentation"] = dict(size=[30, 40], counts=[1200])
+    path.write_text(json.dumps(content))
+    (root / IMAGE.format(30)).unlink()
+    problems, _ = found(path, "mine", images=root / "images")
+    assert problems == {
+        ("mask covers no pixel", "val"): ("error", 1),
+        ("image missing", "train"): ("error", 1),
+    }
+    path.write_text(json.dumps(content | dict(images=[])))
+    problems, examples = found(path, "mine")
+    assert problems == {("file can't be used", ""): ("error", 1)}
+    assert "names image" in examples
+
+
+def test_published_counts_of_json_files_have_no_training_split():
+    counts = official_counts(dataset="refcoco+", refs_file="annotations.json")
+    assert list(counts) == ["val", "testA", "testB"]
+    assert counts["testB"] == official_counts(dataset="refcoco+", refs_file="refs(unc).p")["testB"]

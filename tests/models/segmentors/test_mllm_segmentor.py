@@ -214,6 +214,30 @@ def test_many_expressions_are_asked_in_parts(bound, build_segmentor, images):
         assert other.protocol == one.protocol
 
 
+@pytest.mark.parametrize("protocol", ["independent", "joint"])
+def test_sentences_of_forty_words_beside_short_ones(build_segmentor, images, protocol):
+    long = "when someone comes home late and wants to sit down, " * 4 + "what would they look for?"
+    texts = [[long, "the cat", f"{long} and then?"], [f"so {long}"]]
+    segmentor = build_segmentor(protocol=protocol)
+    whole = segmentor(images, make_samples(texts), mode="predict")
+    assert all(torch.isfinite(found.pred_instances.scores).all() for found in whole)
+    segmentor.max_expressions = 2
+    parts = segmentor(images, make_samples(texts), mode="predict")
+    for one, other in zip(whole, parts, strict=True):
+        torch.testing.assert_close(
+            one.pred_instances.probabilities, other.pred_instances.probabilities, atol=1e-5, rtol=0
+        )
+    if protocol == "independent":
+        for b, expressions in enumerate(texts):
+            for k, text in enumerate(expressions):
+                (alone,) = segmentor(images[b : b + 1], make_samples([[text]]), mode="predict")
+                torch.testing.assert_close(
+                    alone.pred_instances.scores[0], whole[b].pred_instances.scores[k], atol=1e-4, rtol=0
+                )
+    losses = segmentor(images, make_samples(texts), mode="loss")
+    assert all(torch.isfinite(loss) for loss in losses.values())
+
+
 def test_two_hundred_expressions_and_an_image_without_any(build_segmentor, images):
     texts = [[f"object number {k}" for k in range(200)], []]
     samples = make_samples([texts[0], ["x"]])
