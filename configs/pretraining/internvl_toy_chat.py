@@ -2,7 +2,7 @@
 # the vision tower frozen. All scenes are made on the fly, with other seeds than the toy set's.
 _base_ = ["../_base_/models/internvl_tiny_pretrained.py", "../_base_/default_runtime.py"]
 image_size = 96
-max_iters = 4400
+max_iters = 10400
 batch_size = 8
 model = dict(
     _delete_=True,

@@ -23,4 +23,6 @@ model = dict(
             ),
         ),
     ),
+    # As wide as the tower, whose features it takes as they are, like the paper's.
+    decode_head=dict(channels=192, feedforward_channels=384),
 )
