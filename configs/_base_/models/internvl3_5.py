@@ -11,7 +11,6 @@ model = dict(
                 rms_norm_eps=1e-6,
                 rope_parameters=dict(rope_type="default", rope_theta=1e6),
                 max_position_embeddings=40960,
-                tie_word_embeddings=False,
                 vocab_size=151936,
             )
         )
