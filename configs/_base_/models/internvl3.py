@@ -1,5 +1,5 @@
-# InternVL3: Qwen2.5. The vocabulary of InternVL (151,674) with [SEG] and [REJ]. Its sizes were not compared
-# with the published config.json.
+# InternVL3: Qwen2.5. The vocabulary of InternVL (151,674) with [SEG] and [REJ]. The 1B's sizes were compared with its
+# config.json, of the others the number of parameters with that of a published model on each.
 _base_ = "./internvl_dsff.py"
 model = dict(
     backbone=dict(

@@ -1,5 +1,5 @@
-# InternVL3.5: Qwen3, whose vocabulary has room for [SEG] and [REJ]. Its sizes were not compared
-# with the published config.json.
+# InternVL3.5: Qwen3, whose vocabulary has room for [SEG] and [REJ]. The numbers of parameters are those that
+# InternVL3.5's documentation gives; sizes were not compared with each config.json.
 _base_ = "./internvl_dsff.py"
 model = dict(
     backbone=dict(

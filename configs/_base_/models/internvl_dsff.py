@@ -1,4 +1,4 @@
-# InternVL.
+# InternVL at 448 x 448.
 _base_ = "./mllm_dsff.py"
 model = dict(
     data_preprocessor=dict(

@@ -1,4 +1,5 @@
-# SmolVLM2, the whole image as one tile. The vocabulary (49,280) with [SEG] and [REJ].
+# SmolVLM2, the whole image as one tile. The vocabulary (49,280) with [SEG] and [REJ]. The 500M's sizes were
+# compared with its config.json, the 256M's not.
 _base_ = "./mllm_dsff.py"
 model = dict(
     data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),
