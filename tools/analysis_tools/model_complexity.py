@@ -80,7 +80,7 @@ def table_side_by_side(args: argparse.Namespace) -> ResultTable:
         names=["config"],
         rows=rows,
         caption="LoRA merged, but for training and what is trained. 1 multiply-add = 2 FLOPs.\n"
-        "GB (10^9 bytes) are those of a GPU at the peak. Inference: 1 image, 1 expression.\n"
+        "GB (10^9 bytes): of a GPU at the peak. Inference: 1 image, 1 expression.\n"
         f"Training, with optimiser: {', or '.join(sorted(ways))}.",
     )
 
