@@ -40,7 +40,7 @@ QWEN = {
 
 @torch.no_grad()
 def test_as_much_as_the_allocator_gives_out():
-    """On a CPU, whose kernels hold as much as a GPU's do in float32."""
+    """On a CPU, whose kernels need work space besides: less than a tenth of the whole here."""
     model = load_config(f"{CONFIGS}/internvl_tiny_toy.py").model
     planned = inference_memory(model, images=2, expressions=3, dtype="float32")
     setting = Setting(device=torch.device("cpu"), dtype="float32", images=2, expressions=3, repeats=1)
@@ -54,7 +54,7 @@ def test_as_much_as_the_allocator_gives_out():
         live += event.nbytes()
         peak = max(peak, live)
     weights = sum(x.nbytes for x in (*segmentor.parameters(), *segmentor.buffers()))
-    assert planned == pytest.approx(weights + peak, rel=0.05)
+    assert 0.9 * (weights + peak) < planned <= weights + peak
 
 
 @pytest.mark.parametrize("name", QWEN)
