@@ -10,10 +10,10 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.conversion.folder_files import ORIGINAL_DIR, copy_small_files
 from mmseg_mllm.conversion.head_names import HEAD_NAMES, OFFICIAL_PREFIX, official_head
-from mmseg_mllm.conversion.links import Link, internvl_links, original_shapes
+from mmseg_mllm.conversion.links import LM_HEAD, Link, internvl_links, original_shapes
 from mmseg_mllm.conversion.lora import MergedTensors
 from mmseg_mllm.conversion.new_folder import new_folder
-from mmseg_mllm.conversion.original_config import native_model, read_original_config
+from mmseg_mllm.conversion.original_config import has_tied_embedding, native_model, read_original_config
 from mmseg_mllm.conversion.result import Conversion, with_bar
 from mmseg_mllm.conversion.tensor_check import check_tensors
 from mmseg_mllm.conversion.tensor_files import ShardWriter, TensorFiles
@@ -109,6 +109,8 @@ def _convert(source: Path, target: Path, original: dict, files: TensorFiles) -> 
     tensors = MergedTensors(tensors=files, scaling=LORA_SCALING)
     config, shapes = native_model(original, where=where)
     links = internvl_links(shapes, config=config)
+    if has_tied_embedding(original) and _of_lm_head(links) not in tensors.shapes:
+        links = internvl_links(shapes, config=config, tied=True)
     of_head: dict[str, tuple[int, ...]] = {}
     settings = None
     if _has_head(files):
@@ -120,8 +122,7 @@ def _convert(source: Path, target: Path, original: dict, files: TensorFiles) -> 
     tokenizer = load_tokenizer(source)
     _check_tokens(tokenizer, rows=config.text_config.vocab_size, with_answers=bool(of_head), where=where)
     config.image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
-    lm_head = next(link.original for link in links if link.native == ("lm_head.weight",))
-    config.dtype = getattr(torch, tensors.dtypes[lm_head])
+    config.dtype = getattr(torch, tensors.dtypes[_of_lm_head(links)])
     with new_folder(target, needed_bytes=files.total_bytes) as folder, quiet_upstream():
         (folder / ORIGINAL_DIR).mkdir()
         copy_small_files(source, folder / ORIGINAL_DIR)
@@ -145,6 +146,11 @@ def _convert(source: Path, target: Path, original: dict, files: TensorFiles) -> 
         merged_ranks=tensors.ranks,
         unused=unused,
     )
+
+
+def _of_lm_head(links: list[Link]) -> str:
+    """The original tensor that the LM head comes from."""
+    return next(link.original for link in links if link.native == (LM_HEAD,))
 
 
 def _settings(decoder: DSFFHead, config: PretrainedConfig) -> ModelSettings:

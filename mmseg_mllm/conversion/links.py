@@ -75,6 +75,7 @@ class Link:
         return self.rows.join(tensors) if self.rows else tensors[0]
 
 
+LM_HEAD, EMBEDDING = "lm_head.weight", "model.language_model.embed_tokens.weight"
 _VISION = {
     "model.vision_tower.": "vision_model.",
     ".cls_token": ".class_embedding",
@@ -108,12 +109,13 @@ _INTERNLM2 = {
 }
 
 
-def internvl_links(names: Iterable[str], *, config: PretrainedConfig) -> list[Link]:
+def internvl_links(names: Iterable[str], *, config: PretrainedConfig, tied: bool = False) -> list[Link]:
     """Links of a whole InternVL.
 
     Args:
         names: Names of the native model's tensors.
         config: Its ``InternVLConfig``; a Llama in it is InternLM2 in the original layout.
+        tied: The original layout has no LM head; its numbers are the embedding's.
     """
     text = config.text_config
     is_internlm2 = text.model_type == "llama"
@@ -138,7 +140,8 @@ def internvl_links(names: Iterable[str], *, config: PretrainedConfig) -> list[Li
             native = tuple(name.replace(".q_proj.", f".{part}_proj.") for part in "qkv")
             links.append(Link(original=_renamed(name, table), native=native, rows=rows))
         else:
-            links.append(Link(original=_renamed(name, table), native=(name,)))
+            source = EMBEDDING if tied and name == LM_HEAD else name
+            links.append(Link(original=_renamed(source, table), native=(name,)))
     return links
 
 

@@ -61,11 +61,20 @@ def read_original_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def has_tied_embedding(original: Mapping[str, Any]) -> bool:
+    """Whether the LM head is the embedding, so that files need not hold it."""
+    return any(
+        isinstance(part, dict) and part.get("tie_word_embeddings") is True
+        for part in (original, original.get("llm_config"))
+    )
+
+
 def native_model(original: Mapping[str, Any], *, where: str) -> tuple[PretrainedConfig, Shapes]:
     """transformers' ``InternVLConfig`` of an original config, and the shapes of its model's tensors by name.
 
-    InternLM2 becomes a Llama. Rotary embedding with 'dynamic' scaling becomes plain: they differ beyond
-    ``max_position_embeddings`` tokens alone.
+    InternLM2 becomes a Llama, and a tied LM head one of its own: rows of new tokens are trained apart. Rotary
+    embedding with 'dynamic' scaling becomes plain: they differ beyond ``max_position_embeddings`` tokens
+    alone.
 
     Args:
         original: From :func:`read_original_config`.
@@ -95,8 +104,6 @@ def _native_model(original: Mapping[str, Any], where: str) -> tuple[PretrainedCo
         (vision, "qk_normalization", False),
         (original, "select_layer", -1),
         (original, "ps_version", "v2"),
-        (original, "tie_word_embeddings", False),
-        (text, "tie_word_embeddings", False),
         (original, "quantization_config", None),
         (text, "quantization_config", None),
         (original, "force_image_size", vision.get("image_size")),

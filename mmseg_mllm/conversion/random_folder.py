@@ -46,13 +46,18 @@ class RandomWeights:
         return original_shapes(links, native=shapes)
 
     def make(self, index: int, name: str, shape: Sequence[int]) -> Tensor:
-        """Normal numbers of a scale that keeps activations moderate: norms near 1, biases near 0."""
-        if name.endswith("num_batches_tracked"):
-            return torch.zeros((), dtype=torch.int64)
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + index)
-        noise = torch.empty(tuple(shape), dtype=self.dtype).normal_(std=0.02, generator=generator)
-        is_scale = len(shape) == 1 and name.endswith(("weight", "running_var"))
-        return noise + 1 if is_scale else noise
+        """The tensor of that place and name."""
+        return random_tensor(name, shape, dtype=self.dtype, seed=self.seed * 100_003 + index)
+
+
+def random_tensor(name: str, shape: Sequence[int], *, dtype: torch.dtype, seed: int) -> Tensor:
+    """Normal numbers of a scale that keeps activations moderate: norms near 1, biases near 0."""
+    if name.endswith("num_batches_tracked"):
+        return torch.zeros((), dtype=torch.int64)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.empty(tuple(shape), dtype=dtype).normal_(std=0.02, generator=generator)
+    is_scale = len(shape) == 1 and name.endswith(("weight", "running_var"))
+    return noise + 1 if is_scale else noise
 
 
 def write_random_folder(weights: RandomWeights, folder: Path, *, shard_bytes: int = 5 * 10**9) -> None:

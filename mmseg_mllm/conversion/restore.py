@@ -5,7 +5,7 @@ from pathlib import Path
 from mmseg_mllm.conversion.convert import mask_decoder, shapes_of
 from mmseg_mllm.conversion.folder_files import ORIGINAL_DIR, copy_small_files
 from mmseg_mllm.conversion.head_names import HEAD_NAMES
-from mmseg_mllm.conversion.links import internvl_links
+from mmseg_mllm.conversion.links import LM_HEAD, internvl_links
 from mmseg_mllm.conversion.new_folder import new_folder
 from mmseg_mllm.conversion.original_config import (
     CONFIG_FILE,
@@ -43,7 +43,7 @@ def restore_mllmseg(source: Path, target: Path) -> Conversion:
         )
     base = TensorFiles.of_folder(source)
     head = TensorFiles(files=[source / DECODE_HEAD_FILE])
-    config = _original_config(original, rows=base.shapes.get("lm_head.weight", (0,))[0])
+    config = _original_config(original, rows=base.shapes.get(LM_HEAD, (0,))[0])
     native, shapes = native_model(config, where=where)
     _nothing_left(check_tensors(base, wanted=shapes, where=where), where)
     official = {HEAD_NAMES.get(name, name): shape for name, shape in head.shapes.items()}
@@ -70,6 +70,9 @@ def _original_config(folder: Path, *, rows: int) -> dict:
         config["llm_config"]["vocab_size"] = rows
     # Adapters are merged; InternVL's code would make new ones where these say so.
     merged = {key: 0 for key in ("use_llm_lora", "use_backbone_lora") if config.get(key)}
+    for part in (config, config.get("llm_config")):
+        if isinstance(part, dict) and part.get("tie_word_embeddings"):
+            part["tie_word_embeddings"] = False  # a model folder has an LM head of its own
     return config | dict(architectures=["MLLMSeg"]) | merged
 
 

@@ -113,6 +113,49 @@ def test_there_and_back_is_bitwise_the_same(family, tmp_path):
     assert json.loads((tmp_path / "back" / "config.json").read_text()) == wanted
 
 
+def tie(source):
+    """Make a folder of one whose LM head is the embedding, as safetensors store it: once."""
+    tensors = tensors_of(source)
+    del tensors["language_model.lm_head.weight"]
+    as_one_file(source, tensors)
+    change_config(llm_config__tie_word_embeddings=True)(source)
+    return tensors
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["qwen2", "qwen3"])
+def test_a_tied_language_model_computes_what_its_own_class_does(kind, tmp_path):
+    source = write_original(tmp_path / "src", family=kind, with_head=False)
+    tensors = tie(source)
+    convert_internvl(source, tmp_path / "dst")
+    model = AutoModelForImageTextToText.from_pretrained(tmp_path / "dst")
+    embedding = model.get_input_embeddings().weight
+    assert torch.equal(model.lm_head.weight, embedding)
+    assert model.lm_head.weight is not embedding
+    text = json.loads((source / "config.json").read_text())["llm_config"]
+    own = AutoModelForCausalLM.from_config(AutoConfig.for_model(**text))
+    assert own.lm_head.weight is own.get_input_embeddings().weight
+    prefix = "language_model."
+    of_text = {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
+    assert own.load_state_dict(of_text, strict=False).missing_keys == ["lm_head.weight"]
+    ids = torch.arange(1, 30)[None]
+    torch.testing.assert_close(model(input_ids=ids).logits, own.eval()(input_ids=ids).logits)
+
+
+def test_a_tied_model_goes_back_with_an_lm_head_of_its_own(tmp_path):
+    source = write_original(tmp_path / "src", family="qwen2")
+    tensors = tie(source)
+    convert_mllmseg(source, tmp_path / "ours")
+    restore_mllmseg(tmp_path / "ours", tmp_path / "back")
+    back = tensors_of(tmp_path / "back")
+    head = back.pop("language_model.lm_head.weight")
+    assert torch.equal(head, tensors["language_model.model.embed_tokens.weight"])
+    assert back.keys() == tensors.keys()
+    assert all(torch.equal(back[name], tensors[name]) for name in tensors)
+    config = json.loads((tmp_path / "back" / "config.json").read_text())
+    assert config["llm_config"]["tie_word_embeddings"] is False
+
+
 def with_lora(tensors, rank, seed):
     """The tensors as InternVL's training code saves them with LoRA, and the merged ones."""
     generator = torch.Generator().manual_seed(seed)

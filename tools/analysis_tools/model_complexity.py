@@ -1,41 +1,88 @@
-"""Parameters and FLOPs of a config's model: python tools/analysis_tools/model_complexity.py CONFIG."""
+"""Parameters and FLOPs of models: python tools/analysis_tools/model_complexity.py CONFIG [CONFIG ...]."""
 
 import argparse
+import sys
 from pathlib import Path
 
-from mmseg_mllm.engine.cli import check_config_path, config_parser, made_by, run_tool
+from mmseg_mllm.engine.cli import add_cfg_options, check_config_path, made_by, run_tool
 from mmseg_mllm.tables.output import add_table_flags, check_table_flags, write_tables
 from mmseg_mllm.tables.table import ResultTable
 
 
 def parse_args() -> argparse.Namespace:
-    parser = config_parser(
-        "Count parameters and FLOPs; nothing is downloaded, no data or weights are needed."
+    parser = argparse.ArgumentParser(
+        description="Count parameters and FLOPs of a model by part, or of several side by side, with their "
+        "memory. Nothing is downloaded, no data or weights are needed."
+    )
+    parser.add_argument("configs", nargs="+", metavar="CONFIG", help="config files; one is told by part")
+    parser.add_argument(
+        "--image-sizes",
+        type=int,
+        nargs="+",
+        metavar="PIXELS",
+        help="side by side at these sides of the input, instead of the configs' own",
     )
     parser.add_argument(
-        "--sentences", metavar="FILE", help="also count for the expressions of images in a JSON (see docs)"
+        "--sentences",
+        metavar="FILE",
+        help="also count for the expressions of images in a JSON (see docs); for one config",
     )
+    add_cfg_options(parser)
     add_table_flags(parser)
     args = parser.parse_args()
+    args.by_part = len(args.configs) == 1 and not args.image_sizes
+    if args.sentences and not args.by_part:
+        parser.error("--sentences is for one config, without --image-sizes")
     check_table_flags(args)
-    check_config_path(args.config)
+    for path in args.configs:
+        check_config_path(path)
     return args
 
 
 def main() -> None:
     args = parse_args()
+    found = tables_by_part(args) if args.by_part else [table_side_by_side(args)]
+    write_tables(found, args, made_by=made_by())
+
+
+def tables_by_part(args: argparse.Namespace) -> list[ResultTable]:
     # Torch is imported here, after the arguments were found right.
     from mmseg_mllm.analysis.benchmarks.report import figure_table
     from mmseg_mllm.analysis.benchmarks.sentence_file import read_sentences, sentence_flops
     from mmseg_mllm.engine.config import load_config
 
-    model = load_config(args.config, args.cfg_options).get("model", {})
-    name = Path(args.config).stem
+    (path,) = args.configs
+    model = load_config(path, args.cfg_options).get("model", {})
+    name = Path(path).stem
     found = [parameter_table(model, name=name), flop_table(model, name=name)]
     if args.sentences:
         title = f"The expressions of {args.sentences}, a word a token"
         found.append(figure_table(title, sentence_flops(model, read_sentences(args.sentences))))
-    write_tables(found, args, made_by=made_by())
+    return found
+
+
+def table_side_by_side(args: argparse.Namespace) -> ResultTable:
+    """A row for each config, or for each and each size."""
+    from mmseg_mllm.analysis.model_costs import model_costs, training_way
+    from mmseg_mllm.engine.config import load_config
+
+    sizes = [{"model.backbone.image_size": size} for size in args.image_sizes or []] or [{}]
+    rows, ways = [], set()
+    for path in args.configs:
+        for size in sizes:
+            config = load_config(path, {**(args.cfg_options or {}), **size})
+            rows.append(model_costs(config, name=Path(path).stem))
+            way = training_way(config)
+            ways.add(f"{way.images} images x {way.expressions} expressions, {way.dtype}")
+            print(f"{path}: {rows[-1]['input']} pixels", file=sys.stderr)
+    return ResultTable(
+        title="Costs of models",
+        names=["config"],
+        rows=rows,
+        caption="LoRA merged, but for training and what is trained. 1 multiply-add = 2 FLOPs.\n"
+        "GB (10^9 bytes): of a GPU at the peak. Inference: 1 image, 1 expression.\n"
+        f"Training, with optimiser: {', or '.join(sorted(ways))}.",
+    )
 
 
 def parameter_table(model: dict, *, name: str) -> ResultTable:

@@ -1,5 +1,5 @@
-# InternVL3.5: Qwen3, whose vocabulary has room for [SEG] and [REJ]. Its sizes were not compared
-# with the published config.json.
+# InternVL3.5: Qwen3, whose vocabulary has room for [SEG] and [REJ]. The numbers of parameters are those that
+# InternVL3.5's documentation gives; sizes were not compared with each config.json.
 _base_ = "./internvl_dsff.py"
 model = dict(
     backbone=dict(
@@ -11,7 +11,6 @@ model = dict(
                 rms_norm_eps=1e-6,
                 rope_parameters=dict(rope_type="default", rope_theta=1e6),
                 max_position_embeddings=40960,
-                tie_word_embeddings=False,
                 vocab_size=151936,
             )
         )

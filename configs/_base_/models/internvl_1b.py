@@ -12,7 +12,6 @@ model = dict(
                 intermediate_size=4864,
                 rms_norm_eps=1e-6,
                 rope_parameters=dict(rope_type="default", rope_theta=1e6),
-                tie_word_embeddings=False,
                 vocab_size=151676,
             )
         )

@@ -13,7 +13,6 @@ model = dict(
                 intermediate_size=14336,
                 rms_norm_eps=1e-5,
                 rope_parameters=dict(rope_type="default", rope_theta=1e6),
-                tie_word_embeddings=False,
                 vocab_size=92555,
             )
         )

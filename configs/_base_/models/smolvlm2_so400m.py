@@ -1,4 +1,4 @@
-# SmolVLM2-2.2B has a larger vision tower.
+# SmolVLM2-2.2B has a larger vision tower. Its sizes were not compared with its config.json.
 _base_ = "./smolvlm2.py"
 model = dict(
     backbone=dict(

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmseg_mllm.analysis.benchmarks.inputs import random_images, samples_of
 from mmseg_mllm.analysis.benchmarks.synthetic_tokenizer import SyntheticTokenizer, expression_texts
 from mmseg_mllm.analysis.benchmarks.way import Setting
 from mmseg_mllm.analysis.complexity import build_on_meta
-from mmseg_mllm.analysis.memory.fake_model import fake_tensors
+from mmseg_mllm.analysis.memory.fake_model import SizesOnly, fake_tensors
 from mmseg_mllm.analysis.memory.kernels import cpu_workspace, kernels_of_gpus
 from mmseg_mllm.analysis.memory.live_storages import LiveStorages
 from mmseg_mllm.models.segmentors import MLLMSegmentor
@@ -65,7 +64,7 @@ def step_memory(
     segmentor = build_on_meta(model, dtype=dtype).train()
     segmentor.backbone.tokenizer = SyntheticTokenizer(vocab_size=segmentor.backbone.vocab_size)
     side = segmentor.backbone.image_size
-    with FakeTensorMode():
+    with SizesOnly():
         fake_tensors(segmentor)
         setting = Setting(
             device=torch.device("cpu"), dtype=dtype, images=images, expressions=expressions, repeats=1

@@ -171,6 +171,20 @@ def test_folder_that_does_not_say_if_weights_are_tied_keeps_its_lm_head(saved):
     assert backbone.model.lm_head.weight is not backbone.model.get_input_embeddings().weight
 
 
+def test_an_lm_head_that_is_not_the_embedding_stays_so_where_the_config_ties_them(saved):
+    """New rows would otherwise make the embedding of it, or it of the embedding."""
+    tensors = load_file(saved / "model.safetensors")
+    head = next(tensor for name, tensor in tensors.items() if "lm_head" in name)
+    embedding = next(tensor for name, tensor in tensors.items() if "embed_tokens" in name)
+    config = tiny_config()["backbone"]
+    arch = config["arch"] | dict(tie_word_embeddings=True)
+    arch["text_config"] = arch["text_config"] | dict(tie_word_embeddings=True)
+    backbone = MODELS.build(dict(type="MLLMBackbone", arch=arch, pretrained=str(saved)))
+    assert torch.equal(backbone.model.get_output_embeddings().weight[:-2], head)
+    assert torch.equal(backbone.model.get_input_embeddings().weight[:-2], embedding)
+    assert not torch.equal(head, embedding)
+
+
 def test_folder_with_missing_tensors_is_refused(saved):
     tensors = load_file(saved / "model.safetensors")
     gone = next(name for name in tensors if "layers.1.mlp.up_proj" in name)

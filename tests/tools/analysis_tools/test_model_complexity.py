@@ -41,6 +41,23 @@ def test_expressions_of_a_dataset(run_tool, tmp_path):
     assert 1.5 < found["their ratio"] < 2
 
 
+def test_models_side_by_side_at_several_sizes(run_tool):
+    """Twice the side is four times the image tokens; parameters stay."""
+    result = run_tool(TOOL, CONFIG, "--image-sizes", "48", "96", "--json")
+    assert result.returncode == 0, result.stderr
+    (table,) = json.loads(result.stdout)["tables"]
+    small, large = table["rows"]
+    assert (small["config"], small["input"], large["input"]) == ("internvl_tiny_toy", 48, 96)
+    assert (small["image tokens"], large["image tokens"]) == (9, 36)
+    same = ("all, M param.", "trained, M", "decoder, M")
+    assert [small[name] for name in same] == [large[name] for name in same]
+    by_part = json.loads(run_tool(TOOL, CONFIG, "--json").stdout)["tables"]
+    (total,) = [row for row in by_part[1]["rows"] if row["part"] == "total"]
+    assert large["GFLOPs, 1 expression"] == total["image with 1 expression"]
+    assert large["GFLOPs, each further"] == total["each further expression"]
+    assert large["GB, training"] > small["GB, training"] > large["GB, inference"]
+
+
 def test_config_absent(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [TOOL, "configs/nothing.py"])
     with pytest.raises(SystemExit) as exit_info:

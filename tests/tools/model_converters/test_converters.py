@@ -2,8 +2,11 @@
 
 import shutil
 
+import numpy as np
 import pytest
 from helpers.original_folder import tensors_of, write_original
+
+from mmseg_mllm.apis import RESPredictor
 
 CONFIG = "configs/mllmseg/internvl_tiny_toy.py"
 
@@ -93,6 +96,31 @@ def test_a_tiny_random_folder_converts(run_tool, tmp_path):
     result = run_tool("tools/model_converters/mllmseg2mmseg.py", made, converted)
     assert result.returncode == 0, result.stderr
     assert (converted / "decode_head.safetensors").is_file()
+
+
+def test_a_random_model_of_a_config_is_loaded_by_its_folder(run_tool, tmp_path):
+    made = tmp_path / "made"
+    sizes = [
+        "model.backbone.arch.vision_config.num_hidden_layers=1",
+        "model.backbone.arch.vision_config.hidden_size=64",
+        "model.backbone.arch.vision_config.num_attention_heads=4",
+        "model.backbone.arch.text_config.num_hidden_layers=1",
+        "model.backbone.arch.text_config.vocab_size=1024",
+        "model.decode_head.channels=64",
+        "model.backbone.image_size=128",
+    ]
+    config = "configs/mllmseg/smolvlm2_256m_refcoco.py"
+    tool = "tools/model_converters/make_random_model.py"
+    result = run_tool(tool, config, made, "--cfg-options", *sizes)
+    assert result.returncode == 0, result.stderr
+    predictor = RESPredictor.from_pretrained(made, device="cpu", dtype="bfloat16")
+    numbers = sum(p.numel() for p in predictor.model.backbone.parameters())
+    numbers += sum(tensor.numel() for tensor in predictor.model.decode_head.state_dict().values())
+    assert f"{numbers:,} random numbers, bfloat16" in result.stdout
+    predictor.set_image(np.zeros((40, 60, 3), dtype=np.uint8))
+    (answer,) = predictor.segment(["a dog"])
+    assert answer.size == (40, 60)
+    assert 0 < answer.map.float().mean() < 1
 
 
 def test_a_merged_toy_has_no_way_back_and_says_why(folder, run_tool, tmp_path):
