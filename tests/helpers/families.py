@@ -29,6 +29,7 @@ class FamilyChecks:
         mixing: Which of the vision tower's parameters let a patch see others, or where it is.
         text: A whole conversation with the fields ``{image}``, ``{question}`` and ``{answer}``.
         image_token: Stands in it once for each of the image's tokens.
+        image_reads: Where the semantic map is read, from an image token.
     """
 
     arch: dict
@@ -36,6 +37,7 @@ class FamilyChecks:
     mixing: str
     text: str
     image_token: str
+    image_reads = -1
 
     def own_inputs(self, images: Tensor, ids: Tensor) -> dict[str, Tensor]:
         """What the class takes besides token ids, as its own processor makes it."""
@@ -91,7 +93,7 @@ class FamilyChecks:
                 ids, wanted, logits = self.plain(backbone, images[b : b + 1], group)
                 at_image = (ids == backbone.tokenizer.image_id).nonzero()[:, 0]
                 close(hidden[layout.image_positions[b]], wanted[at_image])
-                close(features.semantic[b].flatten(1).T, wanted[at_image - 1])
+                close(features.semantic[b].flatten(1).T, wanted[at_image + self.image_reads])
                 for slot in (ids == seg).nonzero()[:, 0]:
                     state, score = next(slots)
                     close(state, wanted[slot - 1])
