@@ -30,8 +30,8 @@ def branch_attention(
 ) -> tuple[Tensor, None]:
     """An attention function of transformers: scaled_dot_product_attention over prefixes and branches.
 
-    Prefixes attend to themselves as ``grid.prefix_mask`` says. Branches, as rows of their own, attend to their prefix and
-    themselves; only there are shorter ones padded.
+    Prefixes attend to themselves as ``grid.prefix_mask`` says. Branches, as rows of their own, attend to
+    their prefix and themselves; only there are shorter ones padded.
 
     Args:
         module: transformers' attention layer.

@@ -5,6 +5,7 @@ from math import isqrt
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
+from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones import family
 from mmseg_mllm.models.backbones.chat_format import ChatFormat
 from mmseg_mllm.models.features import VisionFeatures
@@ -42,13 +43,15 @@ class Family(family.Family):
         return self.image_size(config) // self.patch_size(config) // isqrt(config.mm_tokens_per_image)
 
     def see(self, model: PreTrainedModel, images: Tensor) -> VisionFeatures:
-        tower, projector = model.model.vision_tower, model.model.multi_modal_projector
-        seen = tower(pixel_values=images, interpolate_pos_encoding=True).last_hidden_state
-        detail = family.to_map(seen)
-        # Step by step: the projector as a whole takes maps of the model's own size alone.
-        pooled = projector.avg_pool(detail).flatten(2).transpose(1, 2)
-        tokens = projector.mm_soft_emb_norm(pooled) @ projector.mm_input_projection_weight
-        return VisionFeatures(detail=detail, image_tokens=tokens.type_as(seen))
+        seen = model.get_image_features(pixel_values=images)
+        return VisionFeatures(detail=family.to_map(seen.last_hidden_state), image_tokens=seen.pooler_output)
+
+    def check_image_size(self, side: int, config: PretrainedConfig) -> None:
+        own = self.image_size(config)
+        if side != own:
+            raise ConfigError(
+                f"image_size={side}: the projector of Gemma 3 takes images of {own} pixels alone"
+            )
 
     def text_mask(
         self, model: PreTrainedModel, *, embeds: Tensor, mask: Tensor, at_image: Tensor

@@ -4,6 +4,7 @@ import pytest
 import torch
 from helpers.families import FamilyChecks
 
+from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.families import family_of
 
 
@@ -57,6 +58,10 @@ class TestGemma3(FamilyChecks):
         weight = backbone.model.model.multi_modal_projector.mm_input_projection_weight
         torch.nn.init.normal_(weight, std=0.3)
         return backbone
+
+    def test_another_size_is_refused(self):
+        with pytest.raises(ConfigError, match=r"image_size=64: .* Gemma 3 takes images of 32 pixels"):
+            self.build(image_size=64)
 
 
 @pytest.mark.parametrize(("system", "start"), [("", "\n\n"), ("Be brief.", "Be brief.\n\n\n\n")])
