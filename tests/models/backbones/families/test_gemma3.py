@@ -36,7 +36,7 @@ class TestGemma3(FamilyChecks):
             vocab_size=1024,
             sliding_window=12,
             layer_types=["sliding_attention", "full_attention", "sliding_attention"],
-            initializer_range=0.3,
+            initializer_range=0.05,  # or a token's own embedding would outweigh all that it sees
             tie_word_embeddings=True,
         ),
     )
