@@ -1,0 +1,17 @@
+_base_ = [
+    "../_base_/models/tiny_random.py",
+    "../_base_/datasets/toy_refcoco.py",
+    "../_base_/schedules/tiny_200.py",
+    "../_base_/default_runtime.py",
+]
+vision_config = dict(
+    model_type="siglip_vision_model",
+    num_hidden_layers=4,
+    num_attention_heads=4,
+    image_size=96,
+    vision_use_head=False,
+)
+layers = ["sliding_attention", "full_attention"] * 2
+text_config = dict(model_type="gemma3_text", head_dim=32, query_pre_attn_scalar=32, layer_types=layers)
+arch = dict(model_type="gemma3", mm_tokens_per_image=36, vision_config=vision_config, text_config=text_config)
+model = dict(backbone=dict(arch=arch))
