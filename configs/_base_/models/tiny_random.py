@@ -1,24 +1,23 @@
-# Random models of about 2 M parameters, in which everything is trained; what all families have in common.
+# What tiny random models of all families have in common; everything is trained.
 model = dict(
     type="MLLMSegmentor",
-    data_preprocessor=dict(
-        type="ImgDataPreprocessor", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]
-    ),
+    data_preprocessor=dict(type="ImgDataPreprocessor", mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),
     prompt="short",
     protocol="independent",
     backbone=dict(
         type="MLLMBackbone",
+        image_size=64,
         tokenizer=dict(type="build_tiny_tokenizer"),
         trainable=["vision", "projector", "llm", "lm_head"],
         arch=dict(
             tie_word_embeddings=False,
-            vision_config=dict(hidden_size=128, intermediate_size=384, patch_size=8, initializer_range=0.1),
+            vision_config=dict(hidden_size=64, intermediate_size=128, patch_size=8, initializer_range=0.1),
             text_config=dict(
-                hidden_size=128,
-                num_hidden_layers=4,
+                hidden_size=64,
+                num_hidden_layers=2,
                 num_attention_heads=4,
                 num_key_value_heads=2,
-                intermediate_size=384,
+                intermediate_size=128,
                 vocab_size=1024,
                 initializer_range=0.2,
                 tie_word_embeddings=False,
@@ -27,8 +26,8 @@ model = dict(
     ),
     decode_head=dict(
         type="DSFFHead",
-        channels=128,
-        feedforward_channels=256,
+        channels=64,
+        feedforward_channels=128,
         dropout=0.0,
         norm_cfg=dict(type="GN", num_groups=8),
     ),
