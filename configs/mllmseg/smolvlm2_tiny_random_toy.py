@@ -1,7 +1,7 @@
 # 200 steps from random numbers, a check that the family learns; docs/benchmarks.md has the results.
 _base_ = [
     "../_base_/models/tiny_random.py",
-    "../_base_/datasets/toy_refcoco.py",
+    "../_base_/datasets/toy_refcoco_small.py",
     "../_base_/schedules/tiny_200.py",
     "../_base_/default_runtime.py",
 ]

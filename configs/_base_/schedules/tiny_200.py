@@ -7,5 +7,3 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=1e-2, by_epoch=False, begin=0, end=20),
     dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=False, begin=20, end=200),
 ]
-train_dataloader = dict(batch_size=4, num_workers=0)
-val_dataloader = dict(num_workers=0)
