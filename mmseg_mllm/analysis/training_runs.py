@@ -57,8 +57,9 @@ def train_once(name: str, config: Config, seed: int) -> dict:
     """Train and validate; what :func:`write_runs` takes. Nothing is kept but the figures.
 
     Returns:
-        ``name``, ``digest``, ``seed``, ``seconds`` of wall and ``cpu_seconds`` of processor time, and
-        ``metrics`` of the last validation, with the mean ``first loss`` and ``last loss`` of ten steps each.
+        ``name``, ``digest``, ``seed``, ``seconds`` of wall and ``cpu_seconds`` of processor time,
+        ``metrics`` of the last validation, and ``first loss`` and ``last loss``, each a mean
+        of ten steps.
     """
     own = copy.deepcopy(config)
     own.launcher = "none"
