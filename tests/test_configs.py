@@ -34,6 +34,7 @@ STATED = {
     "smolvlm2_256m_refcoco.py": 0.26,
     "smolvlm2_500m_refcoco.py": 0.51,
     "smolvlm2_2_2b_refcoco.py": 2.25,
+    "gemma3_4b_refcoco.py": 4.30,
 }
 # Decoder parameters of the paper's Table 4, in millions to two decimals.
 ABLATIONS = {

@@ -57,8 +57,9 @@ def train_once(name: str, config: Config, seed: int) -> dict:
     """Train and validate; what :func:`write_runs` takes. Nothing is kept but the figures.
 
     Returns:
-        ``name``, ``digest``, ``seed``, ``seconds`` of wall and ``cpu_seconds`` of processor time, and
-        ``metrics`` of the last validation.
+        ``name``, ``digest``, ``seed``, ``seconds`` of wall and ``cpu_seconds`` of processor time,
+        ``metrics`` of the last validation, and ``first loss`` and ``last loss``, each a mean
+        of ten steps.
     """
     own = copy.deepcopy(config)
     own.launcher = "none"
@@ -78,6 +79,8 @@ def train_once(name: str, config: Config, seed: int) -> dict:
         for key, buffer in scalars.items()
         if key.startswith("val/") and not key.endswith("time")
     }
+    losses, _ = scalars["train/loss"].data
+    metrics["first loss"], metrics["last loss"] = float(losses[:10].mean()), float(losses[-10:].mean())
     return dict(
         name=name,
         digest=digest(config),

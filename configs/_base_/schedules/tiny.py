@@ -7,7 +7,9 @@ test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
     type="FiniteOptimWrapper",
     optimizer=dict(type="AdamW", lr=8e-4, betas=(0.9, 0.99), weight_decay=0.05),
-    paramwise_cfg=dict(custom_keys={"position_embeddings": dict(lr_mult=10.0, decay_mult=0.0)}),
+    paramwise_cfg=dict(
+        custom_keys={name: dict(lr_mult=10.0, decay_mult=0.0) for name in ("position_embedding", "pos_embed")}
+    ),
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = [

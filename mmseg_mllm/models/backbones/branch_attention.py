@@ -25,12 +25,13 @@ def branch_attention(
     *,
     scaling: float | None = None,
     dropout: float = 0.0,
+    sliding_window: int | None = None,
     **kwargs,
 ) -> tuple[Tensor, None]:
     """An attention function of transformers: scaled_dot_product_attention over prefixes and branches.
 
-    Prefixes attend causally to themselves. Branches, as rows of their own, attend to their prefix and
-    themselves; only there are shorter ones padded.
+    Prefixes attend to themselves as ``grid.prefix_mask`` says. Branches, as rows of their own, attend to
+    their prefix and themselves; only there are shorter ones padded.
 
     Args:
         module: transformers' attention layer.
@@ -40,6 +41,8 @@ def branch_attention(
         grid: What sees what; None attends as 'sdpa' does.
         scaling: Of the products of query and key; None for 1 / sqrt(D).
         dropout: Of the attention weights.
+        sliding_window: How many tokens a token sees at most, in this layer; None for all. Without a grid the
+            mask holds it.
         kwargs: What 'sdpa' takes besides.
 
     Returns:
@@ -52,12 +55,15 @@ def branch_attention(
     prefix_key, prefix_value = (_prefixes(x, grid) for x in (key, value))
     parts = []
     if query.shape[2] == key.shape[2]:
-        attended, _ = sdpa(_prefixes(query, grid), prefix_key, prefix_value, None)
+        mask = grid.prefix_mask(sliding_window)
+        attended, _ = sdpa(_prefixes(query, grid), prefix_key, prefix_value, mask)
         parts.append(attended.flatten(0, 1))
     if len(grid.tokens):
         keys = torch.cat([prefix_key[grid.image], _rows(key, grid)], dim=2)
         values = torch.cat([prefix_value[grid.image], _rows(value, grid)], dim=2)
-        attended = _grouped(_rows(query, grid), keys, values, attention_mask, **numbers)
+        short = sliding_window is not None and sliding_window < keys.shape[2]
+        mask = grid.mask(sliding_window) if short else attention_mask
+        attended = _grouped(_rows(query, grid), keys, values, mask, **numbers)
         parts.append(attended.transpose(1, 2).flatten(0, 1)[grid.cells])
     return torch.cat(parts)[None], None
 

@@ -21,6 +21,7 @@ class Family(ABC):
         vision, projector: Paths of the modules below ``model.model`` that make the vision map, and the image
             tokens of it.
         text_model: Path of the language model.
+        both_ways: Whether the language model lets an image's tokens see one another both ways.
         vision_types, text_types: The ``model_type`` that ``vision_config`` and ``text_config`` may be of.
     """
 
@@ -28,6 +29,7 @@ class Family(ABC):
     vision: ClassVar[tuple[str, ...]]
     projector: ClassVar[tuple[str, ...]]
     text_model: ClassVar[str] = "language_model"
+    both_ways: ClassVar[bool] = False
     vision_types: ClassVar[tuple[str, ...]]
     text_types: ClassVar[tuple[str, ...]]
 
@@ -67,6 +69,18 @@ class Family(ABC):
             vision: What :meth:`see` gave, of as many images.
         """
         return {}
+
+    def text_mask(
+        self, model: PreTrainedModel, *, embeds: Tensor, mask: Tensor, at_image: Tensor
+    ) -> Tensor | dict[str, Tensor]:
+        """The language model's ``attention_mask`` for whole texts with an image in each.
+
+        Args:
+            model: The whole one.
+            embeds: (K, L, C) of the tokens.
+            mask, at_image: (K, L) bool, what is no padding, and what is the image's.
+        """
+        return mask.long()
 
     def modules(self, model: PreTrainedModel, paths: Sequence[str]) -> list[nn.Module]:
         """The modules at paths below ``model.model``."""

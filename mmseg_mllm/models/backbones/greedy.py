@@ -18,12 +18,14 @@ class Asked:
     Attributes:
         embeds: (K, L, C).
         mask: (K, L) bool, what is no padding.
+        text_mask: What the language model takes as mask for these tokens (see ``Family.text_mask``).
         positions: (R, K, L) int64.
         arguments: Further ones of the language model, for these tokens alone.
     """
 
     embeds: Tensor
     mask: Tensor
+    text_mask: Tensor | dict[str, Tensor]
     positions: Tensor
     arguments: dict[str, Any]
 
@@ -53,13 +55,14 @@ def write_on(
     cache = DynamicCache()
     stop = torch.tensor(ends, device=asked.mask.device)
     embeds, mask, positions, arguments = asked.embeds, asked.mask, asked.positions, asked.arguments
+    text_mask = asked.text_mask
     next_position = positions.amax(dim=(0, 2))[None, :, None]
     ended = torch.zeros_like(mask[:, 0])
     written: list[Tensor] = []
     while True:
         hidden = text_model(
             inputs_embeds=embeds,
-            attention_mask=mask.long(),
+            attention_mask=text_mask,
             position_ids=position_argument(positions),
             use_cache=True,
             **cache_argument(text_model, cache),
@@ -72,6 +75,7 @@ def write_on(
             return torch.stack(written, dim=1)
         embeds, arguments = embed(ids)[:, None], {}
         mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+        text_mask = mask.long()
         next_position = next_position + 1
         positions = next_position.expand(len(positions), -1, -1)
 

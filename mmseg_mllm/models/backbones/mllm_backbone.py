@@ -176,6 +176,7 @@ class MLLMBackbone(BaseModule):
             branches=branches,
             image_token_id=image_id,
             positions=self.family.positions([token == image_id for token in prefix_ids]),
+            both_ways=self.family.both_ways,
         )
 
     def questions(
@@ -226,7 +227,7 @@ class MLLMBackbone(BaseModule):
         hidden = self.hidden_states(vision, layout)
         return MLLMFeatures(
             detail=vision.detail,
-            semantic=to_map(hidden[layout.image_positions - 1]),
+            semantic=to_map(hidden[layout.image_reads]),
             queries=hidden[layout.slot_reads],
             image_index=layout.slot_images,
             loss_text=self._text_loss(hidden, layout),
@@ -258,7 +259,7 @@ class MLLMBackbone(BaseModule):
         cache = DynamicCache()
         with self.autocast():
             hidden = self._read(layout, vision, cache=cache)
-            semantic = to_map(hidden[layout.image_positions - 1])
+            semantic = to_map(hidden[layout.image_reads])
         kept = tuple((layer.keys, layer.values) for layer in cache.layers)
         return ReadPrefix(detail=vision.detail, semantic=semantic, keys_values=kept)
 
@@ -335,9 +336,12 @@ class MLLMBackbone(BaseModule):
         positions = [[[0] * n + row for row in own] for n, own in zip(spare, rows, strict=True)]
         embeds = self.model.get_input_embeddings()(ids)
         at_image = ids == image_id
+        embeds = embeds.masked_scatter(at_image[..., None], vision.image_tokens.to(embeds.dtype))
+        mask = torch.arange(length, device=device) >= torch.tensor(spare, device=device)[:, None]
         return Asked(
-            embeds=embeds.masked_scatter(at_image[..., None], vision.image_tokens.to(embeds.dtype)),
-            mask=torch.arange(length, device=device) >= torch.tensor(spare, device=device)[:, None],
+            embeds=embeds,
+            mask=mask,
+            text_mask=self.family.text_mask(self.model, embeds=embeds, mask=mask, at_image=at_image),
             positions=torch.tensor(positions, device=device).transpose(0, 1),
             arguments=self.family.vision_arguments(at_image, vision),
         )

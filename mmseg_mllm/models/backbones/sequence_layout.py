@@ -39,6 +39,8 @@ class BranchGrid:
         image: (N,) int64, whose prefix a branch continues.
         tokens: (N, S) int64, where a branch's tokens stand in the row; shorter ones repeat their last.
         cells: (L - B * P,) int64, where a branch token of the row stands in ``tokens``, flattened.
+        both_ways: First of the prefix's tokens that see one another both ways, and the one after their last;
+            None where every token sees only what is before it.
     """
 
     images: int
@@ -46,23 +48,45 @@ class BranchGrid:
     image: Tensor
     tokens: Tensor
     cells: Tensor
+    both_ways: tuple[int, int] | None = None
 
     @property
     def start(self) -> int:
         """Where branches begin in the row."""
         return self.images * self.prefix_length
 
-    def mask(self) -> Tensor:
-        """(1, 1, S, P + S) bool: a branch token sees its prefix and its branch, up to itself."""
+    def mask(self, window: int | None = None) -> Tensor:
+        """(1, 1, S, P + S) bool: a branch token sees its prefix and its branch, up to itself.
+
+        Args:
+            window: How many tokens it sees at most, the nearest and itself; None for all.
+        """
         n, p = self.tokens.shape[1], self.prefix_length
-        return torch.ones(n, p + n, dtype=torch.bool, device=self.tokens.device).tril(p)[None, None]
+        mask = torch.ones(n, p + n, dtype=torch.bool, device=self.tokens.device).tril(p)
+        return (mask if window is None else mask.triu(p - window + 1))[None, None]
+
+    def prefix_mask(self, window: int | None = None) -> Tensor | None:
+        """(1, 1, P, P) bool, what a prefix's token sees; None where that is everything up to itself.
+
+        Args:
+            window: As in :meth:`mask`; a token that sees both ways sees as far ahead as it may.
+        """
+        p = self.prefix_length
+        if self.both_ways is None and (window is None or window >= p):
+            return None
+        mask = torch.ones(p, p, dtype=torch.bool, device=self.tokens.device).tril()
+        if self.both_ways is not None:
+            both = slice(*self.both_ways)
+            mask[both, both] = True
+        return (mask if window is None else mask.triu(1 - window))[None, None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceLayout:
     """Token sequences of B images in one row of L tokens, without padding.
 
-    Hidden states are read one position before their token, as in MLLMSeg's code; ``*_reads`` are where.
+    Hidden states are read one position before their token, as in MLLMSeg's code; ``*_reads`` are where. Image
+    tokens that see one another both ways are read where they stand.
 
     Attributes:
         input_ids: (L,) int64.
@@ -70,6 +94,7 @@ class SequenceLayout:
             and go on after its largest in each branch.
         grid: What sees what.
         image_positions: (B, T) int64, positions of the T image tokens.
+        image_reads: (B, T) int64.
         slot_images: (E,) int64, the image of each expression, in order.
         slot_reads: (E,) int64.
         answer_reads: (M,) int64, one per supervised token.
@@ -81,6 +106,7 @@ class SequenceLayout:
     position_ids: Tensor
     grid: BranchGrid
     image_positions: Tensor
+    image_reads: Tensor
     slot_images: Tensor
     slot_reads: Tensor
     answer_reads: Tensor
@@ -104,6 +130,7 @@ def pack(
     branches: Sequence[Sequence[Branch]],
     image_token_id: int,
     positions: Sequence[Sequence[int]] | None = None,
+    both_ways: bool = False,
 ) -> SequenceLayout:
     """Lay out the prefix once for each of B images, then their branches, image by image.
 
@@ -112,6 +139,7 @@ def pack(
         branches: B lists of branches.
         image_token_id: Id of the image token.
         positions: R rows of the prefix's positions; 0, 1, ... by default.
+        both_ways: Whether the image's tokens see one another both ways.
     """
     B, P = len(branches), len(prefix)
     flat = [(b, branch) for b, image_branches in enumerate(branches) for branch in image_branches]
@@ -129,6 +157,7 @@ def pack(
     positions = positions or [range(P)]
     after = max(map(max, positions)) + 1
     in_prefix = [i for i, token in enumerate(prefix) if token == image_token_id]
+    image_positions = _long([b * P + i for b in range(B) for i in in_prefix]).view(B, -1)
     return SequenceLayout(
         input_ids=_long([*list(prefix) * B, *(token for _, branch in flat for token in branch.ids)]),
         position_ids=_long(
@@ -147,8 +176,10 @@ def pack(
             cells=_long(
                 [n * width + i for n, (_, branch) in enumerate(flat) for i in range(len(branch.ids))]
             ),
+            both_ways=(in_prefix[0], in_prefix[-1] + 1) if both_ways else None,
         ),
-        image_positions=_long([b * P + i for b in range(B) for i in in_prefix]).view(B, -1),
+        image_positions=image_positions,
+        image_reads=image_positions if both_ways else image_positions - 1,
         slot_images=_long([b for b, branch in flat for _ in branch.slots]),
         slot_reads=_long([start + slot - 1 for _, branch, start in placed for slot in branch.slots]),
         answer_reads=_long([read for read, _, _ in answers]),

@@ -36,14 +36,17 @@ def branch(first, length):
 BRANCHES = [[branch(5, 3), branch(17, 7), branch(40, 1)], [], [branch(9, 4)]]
 
 
-def dense_mask(lengths, prefix):
+def dense_mask(lengths, prefix, *, window=99, both_ways=()):
     """(L, L) for B prefixes and per image the lengths of its branches."""
-    owners = [(b, None) for b in range(len(lengths)) for _ in range(prefix)]
-    owners += [(b, k) for b, image in enumerate(lengths) for k, n in enumerate(image) for _ in range(n)]
+    owners = [(b, None, i) for b in range(len(lengths)) for i in range(prefix)]
+    owners += [
+        (b, k, prefix + i) for b, image in enumerate(lengths) for k, n in enumerate(image) for i in range(n)
+    ]
     mask = torch.zeros(len(owners), len(owners), dtype=torch.bool)
-    for q, (image, own) in enumerate(owners):
-        for k, (other, theirs) in enumerate(owners[: q + 1]):
-            mask[q, k] = image == other and theirs in (None, own)
+    for q, (image, own, place) in enumerate(owners):
+        for k, (other, theirs, there) in enumerate(owners):
+            before = there <= place or (place in both_ways and there in both_ways)
+            mask[q, k] = image == other and theirs in (None, own) and before and place - there < window
     return mask
 
 
@@ -75,6 +78,25 @@ def test_it_is_a_dense_mask(kind, branches):
     wanted = run(make_model(kind, "sdpa"), layout, attention_mask=mask[None, None])
     grid = layout.grid
     found = run(make_model(kind, "branches"), layout, attention_mask=grid.mask(), grid=grid)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("both_ways", [False, True])
+@pytest.mark.parametrize("window", [2, 4, 6, 20])
+def test_layers_that_see_the_nearest_tokens_alone(window, both_ways, monkeypatch):
+    kinds = dict(layer_types=["sliding_attention", "full_attention"], use_sliding_window=True)
+    monkeypatch.setitem(CONFIGS, "sliding", partial(Qwen2Config, **kinds, sliding_window=window))
+    prefix = [1, IMAGE, IMAGE, IMAGE, 2]
+    layout = pack(prefix=prefix, branches=BRANCHES, image_token_id=IMAGE, both_ways=both_ways)
+    lengths, image = [[len(b.ids) for b in own] for own in BRANCHES], (1, 2, 3) if both_ways else ()
+    masks = {
+        f"{kind}_attention": dense_mask(lengths, prefix=5, window=seen, both_ways=image)[None, None]
+        for kind, seen in (("sliding", window), ("full", 99))
+    }
+    wanted = run(make_model("sliding", "sdpa"), layout, attention_mask=masks)
+    grid = layout.grid
+    found = run(make_model("sliding", "branches"), layout, attention_mask=grid.mask(), grid=grid)
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 

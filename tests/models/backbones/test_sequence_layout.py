@@ -54,6 +54,16 @@ def test_mask_of_a_branch_by_its_definition():
             assert mask[0, 0, query, key].item() == (key < 4 or key - 4 <= query)
 
 
+@pytest.mark.parametrize(("both_ways", "reads"), [(False, [[0, 1], [4, 5]]), (True, [[1, 2], [5, 6]])])
+def test_an_image_that_is_seen_both_ways_is_read_where_it_stands(both_ways, reads):
+    layout = pack(**LAYOUT, both_ways=both_ways)
+    assert layout.image_reads.tolist() == reads
+    mask = layout.grid.prefix_mask()
+    seen = [[1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 0], [1, 1, 1, 1]]
+    assert (mask is None) != both_ways
+    assert not both_ways or mask.int().tolist() == [[seen]]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [dict(ids=[1, 2], slots=[]), dict(ids=[1, 2], slots=[0]), dict(ids=[1, 2], slots=[1], answer_start=0)],
