@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
+from mmseg_mllm.compat import keep_4bit_layout
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.adapters import LLM_LINEARS
 
@@ -66,6 +67,7 @@ def quantize(
         with torch.device("meta"):
             if kind == "nf4":
                 quantised = Linear4bit(*sizes, compute_dtype=dtype, quant_type="nf4")
+                keep_4bit_layout(quantised)
             else:
                 quantised = Linear8bitLt(*sizes, has_fp16_weights=False)
         # bitsandbytes quantises a weight when it is moved to a device.
