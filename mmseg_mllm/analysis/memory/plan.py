@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from mmseg_mllm.analysis.memory.shards import gathered_bytes
 from mmseg_mllm.analysis.memory.training_step import FROZEN, GRADIENTS, TRAINED, StepMemory, step_memory
 from mmseg_mllm.engine.config import fit_effective_batch
-from mmseg_mllm.engine.sharding import TOGETHER
+from mmseg_mllm.engine.sharding import INT8
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.quantization import BYTES, llm_linears
 from mmseg_mllm.models.segmentors import MLLMSegmentor
@@ -112,8 +112,8 @@ class Planner:
         """
         if way.quantization not in (None, *BYTES):
             raise ConfigError(f"quantization={way.quantization!r}: choose {', '.join(BYTES)} or None")
-        if way.shard and way.quantization:
-            raise ConfigError(TOGETHER)
+        if way.shard and way.quantization == "int8":
+            raise ConfigError(INT8)
         config = deepcopy(self._config)
         config.train_dataloader.batch_size = way.images
         fit_effective_batch(config, processes=way.gpus)

@@ -83,3 +83,14 @@ def quantize(
         setattr(text_model.get_submodule(parent), own_name, quantised)
     setattr(model, {"nf4": "is_loaded_in_4bit", "int8": "is_loaded_in_8bit"}[kind], True)  # read by peft
     model.to(device)
+
+
+def move_scales(model: nn.Module, *, device: str) -> None:
+    """Move what 4 bit weights are multiplied by, which is no parameter, in place.
+
+    bitsandbytes moves it with a weight; one that is cut knows it no more.
+    """
+    for module in model.modules():
+        state = getattr(module, "quant_state", None)
+        if state is not None:
+            state.to(device)
