@@ -121,7 +121,7 @@ class Planner:
         rounds = config.optim_wrapper.get("accumulative_counts", 1)
         step = self._step(way, accumulates=rounds > 1)
         states = _state_bytes(config.optim_wrapper, step.segmentor)
-        frozen, dequantised = _stored(step, way)
+        frozen, dequantised = stored(step, way.quantization)
         shards = way.gpus if way.shard else 1
         held = {
             FROZEN: frozen // shards,
@@ -161,12 +161,12 @@ class Planner:
         return self._steps[key]
 
 
-def _stored(step: StepMemory, way: Way) -> tuple[int, int]:
+def stored(step: StepMemory, quantization: str | None) -> tuple[int, int]:
     """Bytes of the frozen weights as they are kept, and of the largest that is dequantised for use."""
-    if way.quantization is None:
+    if quantization is None:
         return step.frozen, 0
     linears = [linear for _, linear in llm_linears(step.segmentor.backbone.text_model)]
-    saved = sum(linear.weight.nbytes - BYTES[way.quantization](linear) for linear in linears)
+    saved = sum(linear.weight.nbytes - BYTES[quantization](linear) for linear in linears)
     return round(step.frozen - saved), max(linear.weight.nbytes for linear in linears)
 
 

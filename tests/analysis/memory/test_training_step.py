@@ -3,6 +3,7 @@ import torch
 
 from mmseg_mllm.analysis.memory.live_storages import WORKSPACE, LiveStorages
 from mmseg_mllm.analysis.memory.measured import measured_step
+from mmseg_mllm.analysis.memory.plan import stored
 from mmseg_mllm.analysis.memory.training_step import step_memory
 from mmseg_mllm.engine.config import load_config
 
@@ -35,6 +36,20 @@ def test_as_much_as_the_allocator_gives_out(dtype, checkpointing, images):
     step = dict(images=images, expressions=3, dtype=dtype)
     planned = step_memory(model, gpu=False, **step)
     assert planned.total == pytest.approx(measured_step(model, device=torch.device("cpu"), **step), rel=0.05)
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+def test_quantised_weights_take_what_the_allocator_gives_out(quantization):
+    pytest.importorskip("bitsandbytes")
+    model = load_config(TINY).model
+    # Weights of some size beside the activations.
+    model.backbone.arch.text_config.update(hidden_size=512, intermediate_size=1536)
+    model.backbone.quantization = quantization
+    sizes = dict(images=1, expressions=2, dtype="bfloat16")
+    step = step_memory(model, gpu=False, **sizes)
+    planned = step.total - step.frozen + sum(stored(step, quantization))
+    assert planned < 0.9 * step.total
+    assert planned == pytest.approx(measured_step(model, device=torch.device("cpu"), **sizes), rel=0.05)
 
 
 def test_flagship_model():
