@@ -18,6 +18,7 @@ import transformers
 from huggingface_hub import errors as hub_errors
 from mmengine.config import Config
 from mmengine.logging.history_buffer import HistoryBuffer
+from torch import nn
 
 HubTransportError = hub_errors.HTTPError
 """What the hub's client raises without an answer. It is of the HTTP library, which changes with its releases
@@ -203,6 +204,16 @@ def adds_bos(tokenizer: transformers.PreTrainedTokenizerBase) -> bool:
     """
     bos = tokenizer.bos_token_id
     return bos is not None and tokenizer("")["input_ids"][:1] == [bos]
+
+
+def keep_4bit_layout(linear: nn.Module) -> None:
+    """Keep the weight of a ``Linear4bit`` as it was quantised.
+
+    On CPUs with AVX-512's bfloat16, bitsandbytes 0.50 packs it anew at its first use in evaluation, with
+    rounded scales, for a product in bfloat16 without gradients: training can't go on after a validation, and
+    what is saved differs. Can go when it leaves the weight as it is.
+    """
+    linear.support_avx512bf16_for_cpu = False
 
 
 def without_autocast(x: torch.Tensor) -> contextlib.AbstractContextManager:

@@ -14,9 +14,13 @@ from torch.distributed.tensor._utils import compute_local_shape_and_global_offse
 
 from mmseg_mllm.engine.semseg import is_referring
 from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.models.backbones.quantization import move_scales
 from mmseg_mllm.models.segmentors import MLLMSegmentor
 
-TOGETHER = "--shard and model.backbone.quantization do not go together: packed weights can't be cut"
+INT8 = (
+    "--shard and model.backbone.quantization='int8' do not go together: bitsandbytes keeps its weights "
+    "outside of what is cut; take 'nf4'"
+)
 
 
 def check_shard(config: Config) -> None:
@@ -34,8 +38,8 @@ def check_shard(config: Config) -> None:
         )
     if not is_referring(config):
         raise ConfigError("--shard is for referring models; ordinary segmentors are small, leave it out")
-    if config.model.get("backbone", {}).get("quantization"):
-        raise ConfigError(TOGETHER)
+    if config.model.get("backbone", {}).get("quantization") == "int8":
+        raise ConfigError(INT8)
     for hook in config.get("custom_hooks") or []:
         if hook["type"] == "EMAHook":
             raise ConfigError("--shard: EMAHook can't copy a model that is cut; leave one of them out")
@@ -66,6 +70,7 @@ def shard(model: MLLMSegmentor, *, device: str) -> None:
     if device == "cpu":
         model.set_force_sum_reduction_for_comms(True)  # gloo has no other
     model.to(device)
+    move_scales(model, device=device)
 
 
 def sharded_layers(model: MLLMSegmentor) -> list[nn.Module]:

@@ -38,13 +38,14 @@ def base_record(model: nn.Module) -> dict | None:
 
     Returns:
         ``name`` as in the config, ``revision`` of a hub name, ``dtype`` of its weights, ``shapes`` by names,
-        and ``values`` (len(shapes), 16) bfloat16, numbers spread over each tensor. Quantised tensors have
-        neither shape nor values: their base is known by all others.
+        and ``values`` (len(shapes), 16) bfloat16, numbers spread over each tensor. Quantised weights have
+        neither shape nor values: their base is known by all others. Their scales are left out, so that
+        the base is the same quantised or not.
     """
-    names = base_entries(model)
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    names = [name for name in base_entries(model) if name in parameters]
     if not names:
         return None
-    parameters = dict(model.named_parameters(remove_duplicate=False))
     plain = {name: parameters[name] for name in names if _is_plain(parameters.get(name))}
     return dict(
         name=_base_name(model),
@@ -58,8 +59,8 @@ def base_record(model: nn.Module) -> dict | None:
 def add_base(checkpoint: dict, model: nn.Module, *, where: str) -> None:
     """Complete a checkpoint without its base by the tensors of the model, which was built on it.
 
-    A whole checkpoint stays as it is. Where its base is another than that of the model, the model is told to
-    have none that could be loaded again.
+    A whole checkpoint stays as it is, but for weights that the model holds quantised. Where its base is
+    another than that of the model, the model is told to have none that could be loaded again.
 
     Args:
         checkpoint: Changed in place.
@@ -71,9 +72,12 @@ def add_base(checkpoint: dict, model: nn.Module, *, where: str) -> None:
     """
     record = checkpoint.get(KEY)
     if record is None:
-        own = base_record(model)
-        if own and _differing(own, checkpoint.get("state_dict", checkpoint)):
+        own, given = base_record(model), checkpoint.get("state_dict", checkpoint)
+        if own and _differing(own, given):
             model.backbone.base_name = None
+        elif own and None in own["shapes"].values():
+            state = model.state_dict()
+            given.update({n: state[n] for n in base_entries(model) if own["shapes"].get(n) is None})
         return
     if _base_name(model) is None:
         raise CheckpointError(

@@ -1,6 +1,8 @@
 """Runs of the toy config by torchrun, whole (DDP) and in shards; the argument is their list, as JSON."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +13,20 @@ from mmseg_mllm.engine.runner import QuietRunner, build_runner
 from mmseg_mllm.engine.sharding import is_sharded
 
 ROOT = Path(__file__).parents[2]
+
+
+def two_processes(asked: list[dict]) -> None:
+    """Carry out these runs, arguments of :func:`build`, by two processes."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    result = subprocess.run(
+        [*torchrun, __file__, json.dumps(asked)],
+        env=dict(os.environ, PYTHONWARNINGS="ignore", OMP_NUM_THREADS="1"),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
 
 
 def build(

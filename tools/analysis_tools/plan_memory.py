@@ -61,16 +61,20 @@ def measured_table(config, way) -> ResultTable:
     from mmengine.device import get_device
 
     from mmseg_mllm.analysis.memory.measured import measured_step
+    from mmseg_mllm.analysis.memory.plan import stored
     from mmseg_mllm.analysis.memory.training_step import step_memory
 
     device = torch.device(get_device())
-    backbone = dict(config.model.backbone, gradient_checkpointing=way.checkpointing, quantization=None)
-    step = dict(images=way.images, expressions=way.expressions, dtype=way.dtype)
+    backbone = dict(
+        config.model.backbone, gradient_checkpointing=way.checkpointing, quantization=way.quantization
+    )
+    sizes = dict(images=way.images, expressions=way.expressions, dtype=way.dtype)
     model = dict(config.model, backbone=backbone)
-    planned = step_memory(model, gpu=device.type == "cuda", **step).total
-    measured = measured_step(model, device=device, **step)
+    step = step_memory(model, gpu=device.type == "cuda", **sizes)
+    planned = step.total - step.frozen + sum(stored(step, way.quantization))
+    measured = measured_step(model, device=device, **sizes)
     return ResultTable(
-        title=f"Forward and backward on this machine ({device.type}), unquantised, without optimiser",
+        title=f"Forward and backward on this machine ({device.type}), without optimiser",
         names=[],
         rows=[{"planned, GB": planned / 1e9, "measured, GB": measured / 1e9, "ratio": planned / measured}],
     )

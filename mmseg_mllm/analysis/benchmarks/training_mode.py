@@ -3,6 +3,7 @@
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.registry import DefaultScope
 
 from mmseg_mllm.analysis.benchmarks.inputs import random_images, samples_of
 from mmseg_mllm.analysis.benchmarks.model_modes import SEEN, probabilities
@@ -76,6 +77,7 @@ def _optimizer(segmentor: MLLMSegmentor, config: Config) -> OptimWrapper:
     level = logger.level
     logger.setLevel("WARNING")
     try:
-        return build_optim_wrapper(segmentor, config.optim_wrapper)
+        with DefaultScope.overwrite_default_scope("mmseg"):
+            return build_optim_wrapper(segmentor, config.optim_wrapper)
     finally:
         logger.setLevel(level)

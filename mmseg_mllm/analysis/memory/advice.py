@@ -22,7 +22,7 @@ class Change:
 
 
 def changes(planner: Planner, plan: Plan) -> Iterator[Change]:
-    """Changes of a plan that each make it smaller, then all of them that go together.
+    """Changes of a plan that each make it smaller, then all of them together.
 
     None changes what an optimiser step sees: fewer images at a time are accumulated.
     """
@@ -30,15 +30,11 @@ def changes(planner: Planner, plan: Plan) -> Iterator[Change]:
     for says, cost, way in found:
         yield Change(says=says, cost=cost, plan=planner.plan(way))
     if len(found) > 1:
-        both, left_out = plan.way, []
-        for says, _, way in found:
+        both = plan.way
+        for _, _, way in found:
             different = {k: v for k, v in vars(way).items() if v != getattr(plan.way, k)}
-            if (more := replace(both, **different)).shard and more.quantization:
-                left_out.append(says)
-            else:
-                both = more
-        together = f"all but {left_out[0]}" if left_out else "all of these"
-        yield Change(says=together, cost=together, plan=planner.plan(both))
+            both = replace(both, **different)
+        yield Change(says="all of these", cost="all of these", plan=planner.plan(both))
 
 
 def _ways(way: Way) -> Iterator[tuple[str, str, Way]]:
@@ -54,7 +50,7 @@ def _ways(way: Way) -> Iterator[tuple[str, str, Way]]:
             "the same step in more parts",
             replace(way, images=1),
         )
-    if way.gpus > 1 and not way.shard:
+    if way.gpus > 1 and not way.shard and way.quantization != "int8":
         yield "--shard", "traffic between GPUs", replace(way, shard=True)
     if way.quantization is None:
         yield (

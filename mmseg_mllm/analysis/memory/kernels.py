@@ -36,14 +36,20 @@ def _padded(feature_map: Tensor) -> int:
 def kernels_of_gpus() -> Iterator[None]:
     """Compute tensors of a CPU by the operators that a CUDA device would choose.
 
-    Attention keeps no weights of pairs there, with dropout too; autocast runs layer norms in float32. The
-    functions are replaced, since a ``TorchFunctionMode`` is off while a backward pass computes layers again.
+    Attention keeps no weights of pairs there, with dropout too; dropout keeps a byte for each number, where a
+    CPU keeps a number; autocast runs layer norms in float32. The functions are replaced, since a
+    ``TorchFunctionMode`` is off while a backward pass computes layers again.
     """
     with (
         mock.patch.object(F, "scaled_dot_product_attention", _attention),
+        mock.patch.object(F, "dropout", _dropout),
         mock.patch.object(F, "layer_norm", functools.partial(_layer_norm, F.layer_norm)),
     ):
         yield
+
+
+def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    return aten.native_dropout(input, p, training)[0] if training and p else input
 
 
 def _layer_norm(layer_norm: Callable[..., Tensor], *args, **kwargs) -> Tensor:

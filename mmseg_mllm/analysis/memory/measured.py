@@ -41,5 +41,7 @@ def measured_step(model: dict, *, images: int, expressions: int, dtype: str, dev
     for event in sorted(events, key=lambda event: event.start_ns()):
         live += event.nbytes()
         peak = max(peak, live)
-    storages = [x.untyped_storage() for x in (*segmentor.parameters(), *segmentor.buffers())]
+    # The scales of quantised weights are in the state alone.
+    held = (*segmentor.parameters(), *segmentor.buffers(), *segmentor.state_dict().values())
+    storages = [tensor.untyped_storage() for tensor in held]
     return peak + sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())

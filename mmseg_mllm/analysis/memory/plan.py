@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from mmseg_mllm.analysis.memory.shards import gathered_bytes
 from mmseg_mllm.analysis.memory.training_step import FROZEN, GRADIENTS, TRAINED, StepMemory, step_memory
 from mmseg_mllm.engine.config import fit_effective_batch
-from mmseg_mllm.engine.sharding import TOGETHER
+from mmseg_mllm.engine.sharding import INT8
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.quantization import BYTES, llm_linears
 from mmseg_mllm.models.segmentors import MLLMSegmentor
@@ -112,8 +112,8 @@ class Planner:
         """
         if way.quantization not in (None, *BYTES):
             raise ConfigError(f"quantization={way.quantization!r}: choose {', '.join(BYTES)} or None")
-        if way.shard and way.quantization:
-            raise ConfigError(TOGETHER)
+        if way.shard and way.quantization == "int8":
+            raise ConfigError(INT8)
         config = deepcopy(self._config)
         config.train_dataloader.batch_size = way.images
         fit_effective_batch(config, processes=way.gpus)
@@ -121,7 +121,7 @@ class Planner:
         rounds = config.optim_wrapper.get("accumulative_counts", 1)
         step = self._step(way, accumulates=rounds > 1)
         states = _state_bytes(config.optim_wrapper, step.segmentor)
-        frozen, dequantised = _stored(step, way)
+        frozen, dequantised = stored(step, way.quantization)
         shards = way.gpus if way.shard else 1
         held = {
             FROZEN: frozen // shards,
@@ -161,12 +161,12 @@ class Planner:
         return self._steps[key]
 
 
-def _stored(step: StepMemory, way: Way) -> tuple[int, int]:
+def stored(step: StepMemory, quantization: str | None) -> tuple[int, int]:
     """Bytes of the frozen weights as they are kept, and of the largest that is dequantised for use."""
-    if way.quantization is None:
+    if quantization is None:
         return step.frozen, 0
     linears = [linear for _, linear in llm_linears(step.segmentor.backbone.text_model)]
-    saved = sum(linear.weight.nbytes - BYTES[way.quantization](linear) for linear in linears)
+    saved = sum(linear.weight.nbytes - BYTES[quantization](linear) for linear in linears)
     return round(step.frozen - saved), max(linear.weight.nbytes for linear in linears)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
+from mmseg_mllm.compat import keep_4bit_layout
 from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones.adapters import LLM_LINEARS
 
@@ -66,6 +67,7 @@ def quantize(
         with torch.device("meta"):
             if kind == "nf4":
                 quantised = Linear4bit(*sizes, compute_dtype=dtype, quant_type="nf4")
+                keep_4bit_layout(quantised)
             else:
                 quantised = Linear8bitLt(*sizes, has_fp16_weights=False)
         # bitsandbytes quantises a weight when it is moved to a device.
@@ -81,3 +83,14 @@ def quantize(
         setattr(text_model.get_submodule(parent), own_name, quantised)
     setattr(model, {"nf4": "is_loaded_in_4bit", "int8": "is_loaded_in_8bit"}[kind], True)  # read by peft
     model.to(device)
+
+
+def move_scales(model: nn.Module, *, device: str) -> None:
+    """Move what 4 bit weights are multiplied by, which is no parameter, in place.
+
+    bitsandbytes moves it with a weight; one that is cut knows it no more.
+    """
+    for module in model.modules():
+        state = getattr(module, "quant_state", None)
+        if state is not None:
+            state.to(device)

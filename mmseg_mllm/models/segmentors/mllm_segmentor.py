@@ -86,6 +86,16 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
             self.decode_head = MODELS.build({**sizes, **decode_head})
         self.register_load_state_dict_pre_hook(check_state_dict)
 
+    def init_weights(self) -> None:
+        """mmengine's, of the parts whose weights did not come with construction.
+
+        For all of them it would take the mean of each tensor, of the packed ones of a quantised model, too.
+        """
+        for part in (self.detail_backbone, self.decode_head):
+            if part is not None:
+                part.init_weights()
+        self._is_init = True
+
     def loss(self, inputs: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
         """Losses of a batch: ``loss_text``, and the head's losses on masks (see ``empty_masks``).
 
