@@ -55,6 +55,12 @@ class SafeCheckpointHook(CheckpointHook):
         if stop_signal.agreed() and self.last_tried != runner.iter + 1:
             self._save_checkpoint(runner)
 
+    def after_val(self, runner: Runner) -> None:
+        """Save where the run stops within a validation, which is left out then."""
+        if stop_signal.agreed() and self.last_tried != runner.iter:
+            meta = dict(epoch=runner.epoch, iter=runner.iter)
+            self._save_checkpoint_with_step(runner, runner.iter, meta=meta)
+
     def after_train(self, runner: Runner) -> None:
         """Wait for what is being written.
 
