@@ -17,6 +17,7 @@ from mmengine.structures import BaseDataElement
 from mmseg.registry import DATASETS, HOOKS, METRICS, MODELS
 
 from mmseg_mllm.datasets.numbered import NumberedBatchSampler, NumberSeededDataset
+from mmseg_mllm.engine.hooks import SafeCheckpointHook
 from mmseg_mllm.engine.runner import build_runner
 from mmseg_mllm.errors import ConfigError, TrainingError
 
@@ -298,12 +299,23 @@ def test_the_best_checkpoint_is_kept_until_there_is_a_better_one(tmp_path):
             assert all(torch.equal(found["state_dict"][name], whole[name]) for name in whole)
 
 
-def test_a_figure_that_there_is_none_of_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(GivenFigure, "default_prefix", "other")
-    with pytest.raises(
-        ConfigError, match=r"'toy/val/cIoU': the validation has no such figure; it has other/"
-    ):
-        train(tmp_path, iterations=2, **PLAIN)
+def test_a_figure_that_there_is_none_of_is_told_after_the_step_is_saved(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(GivenFigure, "default_prefix", "GRES val")
+        with pytest.raises(ConfigError, match=r"'toy/val/cIoU': the validation has no .* 'GRES val/cIoU'"):
+            train(tmp_path, iterations=4, **PLAIN)
+    assert (tmp_path / "last_checkpoint").read_text() == "iter_2.pth"
+    monkeypatch.setattr(GivenFigure, "asked", [])
+    train(tmp_path, iterations=4, resume=True, **PLAIN)
+    assert [iteration for iteration, _ in GivenFigure.asked] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("figure", "message"), [(["a/cIoU", "a/gIoU"], "give one figure"), ("a/speed", "add rule='greater'")]
+)
+def test_what_can_not_be_a_best_figure_is_told(figure, message):
+    with pytest.raises(ConfigError, match=message):
+        SafeCheckpointHook(save_best=figure)
 
 
 @pytest.mark.parametrize("rounds", [1, 2])

@@ -24,7 +24,8 @@ class Change:
 def changes(planner: Planner, plan: Plan) -> Iterator[Change]:
     """Changes of a plan that each make it smaller, then all of them that go together.
 
-    None changes what an optimiser step sees: fewer images at a time are accumulated.
+    None changes what an optimiser step sees: fewer images at a time are accumulated. Shards and quantised
+    weights do not go together: where there is one, the other is no choice.
     """
     found = list(_ways(plan.way))
     for says, cost, way in found:
@@ -54,9 +55,9 @@ def _ways(way: Way) -> Iterator[tuple[str, str, Way]]:
             "the same step in more parts",
             replace(way, images=1),
         )
-    if way.gpus > 1 and not way.shard:
+    if way.gpus > 1 and not way.shard and way.quantization is None:
         yield "--shard", "traffic between GPUs", replace(way, shard=True)
-    if way.quantization is None:
+    if way.quantization is None and not way.shard:
         yield (
             "model.backbone.quantization=nf4",
             "slower; masks differ a little",
