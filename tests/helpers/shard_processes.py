@@ -1,16 +1,40 @@
 """Runs of the toy config by torchrun, whole (DDP) and in shards; the argument is their list, as JSON."""
 
+import contextlib
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
 import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
 
 from mmseg_mllm.engine.config import load_config
 from mmseg_mllm.engine.runner import QuietRunner, build_runner
 from mmseg_mllm.engine.sharding import is_sharded
 
 ROOT = Path(__file__).parents[2]
+
+
+@HOOKS.register_module()
+class SecondProcessHook(Hook):
+    """The second process alone has a loss that is no number in step 2, where its gradients are, and is
+    told to stop in the validation after step 3."""
+
+    def before_train(self, runner: QuietRunner) -> None:
+        update = runner.optim_wrapper.update_params
+
+        def spoilt(loss: torch.Tensor, **kwargs) -> None:
+            update(loss + (float("nan") if (get_rank(), runner.iter) == (1, 1) else 0), **kwargs)
+
+        runner.optim_wrapper.update_params = spoilt
+
+    def before_val_iter(self, runner: QuietRunner, batch_idx: int, data_batch: dict | None = None) -> None:
+        if (get_rank(), runner.iter) == (1, 3):
+            os.kill(os.getpid(), signal.SIGUSR1)
 
 
 def build(
@@ -61,7 +85,8 @@ def main() -> None:
         if run["load_from"] and not run["resume"]:
             runner.test()
         else:
-            runner.train()
+            with contextlib.suppress(SystemExit):  # told to stop
+                runner.train()
         assert is_sharded(runner.model) is run["shard"]
         if run["shard"] and run["resume"]:
             rows = sum(p.to_local().numel() for p in runner.model.parameters())

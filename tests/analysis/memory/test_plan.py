@@ -85,6 +85,12 @@ def test_what_makes_it_smaller(planner, one):
     assert verdict(plan, found, gpu_memory=80).startswith("It fits")
 
 
+@pytest.mark.parametrize("way", [dict(shard=True), dict(quantization="nf4")])
+def test_shards_and_quantised_weights_are_not_advised_together(planner, one, way):
+    way = replace(one, gpus=2, images=1, checkpointing=True, **way)
+    assert list(changes(planner, planner.plan(way))) == []
+
+
 def test_refusals(config, planner, one):
     with pytest.raises(ConfigError, match="effective_batch_size=16 can't be shared"):
         planner.plan(replace(one, gpus=3))
