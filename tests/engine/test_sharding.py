@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -59,13 +60,14 @@ def runs(tmp_path_factory) -> Path:
         run("second_whole", shard=False, **SECOND),
         run("second_shards", shard=True, **SECOND),
     ]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     result = subprocess.run(
-        [*torchrun, shard_processes.__file__, json.dumps(asked)],
+        [sys.executable, shard_processes.__file__, str(port), json.dumps(asked)],
         env=dict(os.environ, PYTHONWARNINGS="ignore", OMP_NUM_THREADS="1"),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,
         check=False,
     )
     assert result.returncode == 0, result.stderr

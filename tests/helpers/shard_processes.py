@@ -1,4 +1,5 @@
-"""Runs of the toy config by torchrun, whole (DDP) and in shards; the argument is their list, as JSON."""
+"""Runs of the toy config in two processes, whole (DDP) and in shards; arguments: a free port, and the runs
+as JSON."""
 
 import contextlib
 import json
@@ -80,7 +81,7 @@ def build(
 
 
 def main() -> None:
-    for run in json.loads(sys.argv[1]):
+    for run in json.loads(sys.argv[2]):
         runner = build(**run)
         if run["load_from"] and not run["resume"]:
             runner.test()
@@ -95,4 +96,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    second = os.fork()  # all is imported once
+    rank = "0" if second else "1"
+    os.environ |= dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1")
+    os.environ["MASTER_PORT"] = sys.argv[1]
     main()
+    if second:
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(second, 0)[1]))

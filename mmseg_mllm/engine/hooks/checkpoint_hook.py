@@ -12,7 +12,7 @@ from mmseg.registry import HOOKS
 
 from mmseg_mllm.engine import stop_signal
 from mmseg_mllm.engine.checkpoints.content import bare_model, checkpoint_content, room_needed
-from mmseg_mllm.engine.checkpoints.files import remove_leftovers, write_whole
+from mmseg_mllm.engine.checkpoints.files import keep_others_out, remove_leftovers, write_whole
 from mmseg_mllm.engine.checkpoints.writer import CheckpointWriter
 from mmseg_mllm.errors import CheckpointError, ConfigError
 
@@ -58,6 +58,7 @@ class SafeCheckpointHook(CheckpointHook):
         self.writer = CheckpointWriter(folder=folder, logger=runner.logger)
         if is_main_process():
             folder.mkdir(parents=True, exist_ok=True)
+            keep_others_out(folder)
             remove_leftovers(folder)
             self._tell_room(runner)
 
