@@ -33,6 +33,7 @@ def main() -> None:
         raise ConfigError(f"{args.processes} processes can't be started; ask for at least one")
     # Torch is imported here, after the arguments were found right.
     import torch
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import get_args_parser, run
 
@@ -54,6 +55,10 @@ def main() -> None:
     start = [f"--nproc_per_node={args.processes}", *rendezvous(), args.script, args.config, *rest]
     try:
         run(get_args_parser().parse_args([*start, "--launcher=pytorch"]))
+    except SignalException as end:
+        if end.sigval == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        sys.exit(128 + end.sigval)
     except ChildFailedError as error:
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
         # Stopped and saved, or told before they could listen; the others are ended meanwhile.

@@ -113,7 +113,10 @@ def made_by() -> str:
 
 
 def run_tool(main: Callable[[], None]) -> None:
-    """Run a tool's main function; an error meant for people ends it with its message and exit code 1."""
+    """Run a tool's main function; an error meant for people ends it with its message and exit code 1.
+
+    Ctrl-C ends it with the shell's code for that, 130, and one line.
+    """
     # Of an image whose EXIF block or tags are damaged, while its pixels are read all the same.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
@@ -127,6 +130,9 @@ def run_tool(main: Callable[[], None]) -> None:
         _end(mistake)
     except MMSegMLLMError as error:
         _end(error)
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C", file=sys.stderr, flush=True)
+        sys.exit(130)
 
 
 def _end(error: MMSegMLLMError) -> NoReturn:

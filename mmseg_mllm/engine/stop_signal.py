@@ -47,8 +47,13 @@ def _numbers(launcher: str) -> list[int]:
     return [signal.SIGUSR1] if launcher == "pytorch" else [signal.SIGUSR1, signal.SIGTERM]
 
 
+def told() -> bool:
+    """Whether this process was told to stop."""
+    return bool(_received)
+
+
 def ask_all() -> None:
-    """See, in all processes at the same step, whether any of them was told to stop."""
+    """See, in all processes at the same point, whether any of them was told to stop."""
     import torch
     from mmengine.dist import all_reduce
 
@@ -59,5 +64,5 @@ def ask_all() -> None:
 
 
 def agreed() -> str | None:
-    """The signal's name, if all processes know at this step that the run stops."""
+    """The signal's name, if all processes know that the run stops."""
     return signal.Signals(_agreed[0]).name if _agreed else None

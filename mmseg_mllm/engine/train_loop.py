@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from mmseg_mllm.datasets.numbered import numbered_loader, seed_random
 from mmseg_mllm.engine import stop_signal
 from mmseg_mllm.engine.skipped_steps import SkippedSteps
+from mmseg_mllm.engine.validation import validate
 from mmseg_mllm.errors import TrainingError
 
 STEP = 1
@@ -30,6 +31,9 @@ class ResumableTrainLoop(IterBasedTrainLoop):
     An iteration is a step of the optimiser: where gradients are accumulated, it takes as many batches. So a
     run may go on with another number of processes at the same step, with the same images in each (of an
     endless sampler).
+
+    A checkpoint is of before the validation that is due at its step: a run that goes on from there begins
+    with it.
 
     Args:
         runner: The runner.
@@ -67,7 +71,7 @@ class ResumableTrainLoop(IterBasedTrainLoop):
                 f"({str(error).splitlines()[0]}). Mostly the machine had no memory left: a smaller "
                 "train_dataloader.num_workers needs less. Go on with --resume"
             ) from error
-        if stop_signal.agreed() and self._iter < self._max_iters:
+        if stop_signal.agreed() and (self._iter < self._max_iters or self._is_validation_due()):
             self.runner.logger.warning(
                 f"stopped by {stop_signal.agreed()} after iteration {self._iter} of {self._max_iters}, "
                 "saved; go on with --resume"
@@ -84,18 +88,22 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         runner.call_hook("before_train_epoch")
         self.dataloader.batch_sampler.start = self._iter * self.rounds
         self.dataloader_iterator = iter(self.dataloader)
-        while self._iter < self._max_iters and not self.stop_training:
+        if self._iter and self._is_validation_due():
+            validate(runner)
+        while self._iter < self._max_iters and not (self.stop_training or stop_signal.agreed()):
             runner.model.train()
             self.run_iter([next(self.dataloader_iterator) for _ in range(self.rounds)])
-            if stop_signal.agreed() and self._iter < self._max_iters:
-                break
-            self._decide_current_val_interval()
-            last = self._iter == self._max_iters
-            due = self._iter >= self.val_begin and (self._iter % self.val_interval == 0 or last)
-            if runner.val_loop is not None and due:
-                runner.val_loop.run()
+            if self._is_validation_due() and not stop_signal.agreed():
+                validate(runner)
         runner.call_hook("after_train_epoch")
         runner.call_hook("after_train")
+
+    def _is_validation_due(self) -> bool:
+        if self.runner.val_loop is None:
+            return False
+        self._decide_current_val_interval()
+        last = self._iter == self._max_iters
+        return self._iter >= self.val_begin and (self._iter % self.val_interval == 0 or last)
 
     def run_iter(self, data_batch: Sequence[dict]) -> None:
         """Train on the batches of a step."""

@@ -25,8 +25,8 @@ class ToyChatDataset(Dataset):
         image_size: Side S of the image in pixels.
         seed: Of the scenes; the toy set of the quick start has 0.
         split: Whose scenes: 'train', 'val', 'testA' or 'testB'.
-        grey: Share of scenes shown without colours, so that a shape is learned apart from the colours it comes
-            in. Their squares' colour is ``UNTOLD``; their turns still name colours and are not to be used.
+        grey: Share of scenes shown without colours, so that shapes are learned apart from colours.
+            Their squares' colour is ``UNTOLD``; their turns still name colours and are not to be used.
     """
 
     def __init__(

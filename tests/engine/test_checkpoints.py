@@ -1,13 +1,20 @@
 """Writing and finding checkpoints where disks and files fail."""
 
 import logging
+import subprocess
+import sys
 import threading
 
 import pytest
 import torch
 
 from mmseg_mllm.engine.checkpoints.content import on_host, tensor_bytes
-from mmseg_mllm.engine.checkpoints.files import remove_leftovers, write_checkpoint, write_whole
+from mmseg_mllm.engine.checkpoints.files import (
+    keep_others_out,
+    remove_leftovers,
+    write_checkpoint,
+    write_whole,
+)
 from mmseg_mllm.engine.checkpoints.newest import newest_checkpoint
 from mmseg_mllm.engine.checkpoints.writer import CheckpointWriter
 from mmseg_mllm.errors import CheckpointError
@@ -35,6 +42,24 @@ def test_a_file_is_the_old_one_or_the_new_one(tmp_path):
     (tmp_path / "notes.tmp").touch()
     remove_leftovers(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"iter_1.pth", "notes.tmp"}
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path):
+    code = f"""
+import fcntl
+file = open({str(tmp_path / ".lock")!r}, "w")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print(flush=True)
+input()
+"""
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as other:
+        other.stdout.readline()
+        with pytest.raises(CheckpointError, match="another run writes its checkpoints there"):
+            keep_others_out(tmp_path)
+        other.communicate(b"\n")
+    keep_others_out(tmp_path)
+    keep_others_out(tmp_path)
 
 
 def test_what_the_disk_says_is_passed_on(tmp_path):

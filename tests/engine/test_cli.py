@@ -14,3 +14,13 @@ def test_a_data_workers_error_is_told_without_its_traceback(capsys):
         run_tool(main)
     assert exit_info.value.code == 1
     assert capsys.readouterr().err == "error: x.jpg: missing\n"
+
+
+def test_ctrl_c_ends_a_tool_with_one_line(capsys):
+    def main():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as exit_info:
+        run_tool(main)
+    assert exit_info.value.code == 130
+    assert capsys.readouterr().err == "stopped by Ctrl-C\n"

@@ -27,6 +27,8 @@ MIXED = {
 }
 """Frozen weights of another dtype than what is trained in the same layers, and one in two places."""
 
+SECOND = {"custom_hooks": [dict(type="SecondProcessHook")], "default_hooks.checkpoint.interval": 2}
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Path:
@@ -51,6 +53,8 @@ def runs(tmp_path_factory) -> Path:
         run("test_shards", shard=True, load_from=whole / "iter_4.pth"),
         run("mixed_whole", shard=False, **MIXED),
         run("mixed_shards", shard=True, **MIXED),
+        run("second_whole", shard=False, **SECOND),
+        run("second_shards", shard=True, **SECOND),
     ]
     shard_processes.two_processes(asked)
     return out
@@ -109,6 +113,25 @@ def test_mixed_dtypes_tied_weights_and_accumulation(runs):
     torch.testing.assert_close(
         shards["optimizer"]["state"], whole["optimizer"]["state"], rtol=1e-3, atol=1e-6
     )
+
+
+def test_a_step_that_is_no_number_in_one_process_is_left_out_in_all(runs):
+    """So that what there is after step 2 is what the run without it had after step 1."""
+    before = saved(runs / "whole/iter_1.pth")["state_dict"]
+    for run in ("second_whole", "second_shards"):
+        after = saved(runs / run / "iter_2.pth")["state_dict"]
+        torch.testing.assert_close(dict(after), dict(before), rtol=1e-3, atol=1e-5)
+        last = saved(runs / run / "iter_3.pth")
+        assert last["message_hub"]["runtime_info"]["skipped_steps"] == 1
+        assert {state["step"].item() for state in last["optimizer"]["state"].values()} == {2}
+
+
+def test_all_are_stopped_and_saved_within_a_validation_that_one_was_told_in(runs):
+    whole, shards = (saved(runs / run / "iter_3.pth") for run in ("second_whole", "second_shards"))
+    torch.testing.assert_close(dict(shards["state_dict"]), dict(whole["state_dict"]), rtol=1e-3, atol=1e-5)
+    for run in ("second_whole", "second_shards"):
+        assert (runs / run / "last_checkpoint").read_text() == "iter_3.pth"
+        assert not (runs / run / "iter_4.pth").exists()
 
 
 def test_one_process_loads_what_shards_saved(runs):

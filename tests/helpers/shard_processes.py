@@ -1,12 +1,19 @@
-"""Runs of the toy config by torchrun, whole (DDP) and in shards; the argument is their list, as JSON."""
+"""Runs of the toy config in two processes, whole (DDP) and in shards; arguments: a free port, and the runs
+as JSON."""
 
+import contextlib
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
 
 from mmseg_mllm.engine.config import load_config
 from mmseg_mllm.engine.runner import QuietRunner, build_runner
@@ -17,16 +24,35 @@ ROOT = Path(__file__).parents[2]
 
 def two_processes(asked: list[dict]) -> None:
     """Carry out these runs, arguments of :func:`build`, by two processes."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     result = subprocess.run(
-        [*torchrun, __file__, json.dumps(asked)],
+        [sys.executable, __file__, str(port), json.dumps(asked)],
         env=dict(os.environ, PYTHONWARNINGS="ignore", OMP_NUM_THREADS="1"),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,
         check=False,
     )
     assert result.returncode == 0, result.stderr
+
+
+@HOOKS.register_module()
+class SecondProcessHook(Hook):
+    """The second process alone has a loss that is no number in step 2, where its gradients are, and is
+    told to stop in the validation after step 3."""
+
+    def before_train(self, runner: QuietRunner) -> None:
+        update = runner.optim_wrapper.update_params
+
+        def spoilt(loss: torch.Tensor, **kwargs) -> None:
+            update(loss + (float("nan") if (get_rank(), runner.iter) == (1, 1) else 0), **kwargs)
+
+        runner.optim_wrapper.update_params = spoilt
+
+    def before_val_iter(self, runner: QuietRunner, batch_idx: int, data_batch: dict | None = None) -> None:
+        if (get_rank(), runner.iter) == (1, 3):
+            os.kill(os.getpid(), signal.SIGUSR1)
 
 
 def build(
@@ -72,12 +98,13 @@ def build(
 
 
 def main() -> None:
-    for run in json.loads(sys.argv[1]):
+    for run in json.loads(sys.argv[2]):
         runner = build(**run)
         if run["load_from"] and not run["resume"]:
             runner.test()
         else:
-            runner.train()
+            with contextlib.suppress(SystemExit):  # told to stop
+                runner.train()
         assert is_sharded(runner.model) is run["shard"]
         if run["shard"] and run["resume"]:
             rows = sum(p.to_local().numel() for p in runner.model.parameters())
@@ -86,4 +113,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    second = os.fork()  # all is imported once
+    rank = "0" if second else "1"
+    os.environ |= dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1")
+    os.environ["MASTER_PORT"] = sys.argv[1]
     main()
+    if second:
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(second, 0)[1]))

@@ -111,7 +111,8 @@ def ask(predictor, label_studio):
             ) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
+            with error:
+                return error.code, json.load(error)
 
     yield request
     server.should_exit = True

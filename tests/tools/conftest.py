@@ -50,6 +50,7 @@ def options(small_toy) -> list[str]:
         "param_scheduler.1.begin=1",
         "param_scheduler.1.end=6",
         "default_hooks.checkpoint.interval=2",
+        "default_hooks.logger.interval=1",
         "train_dataloader.num_workers=0",
         "val_dataloader.num_workers=0",
         "test_dataloader.num_workers=0",

@@ -180,12 +180,13 @@ def test_sessions_side_by_side_see_their_own_images(page, address):
 def test_no_file_of_the_machine_is_given_away(address):
     for path in ("/etc/passwd", ROOT / "setup.py", Path("/proc/self/environ")):
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(f"{address}gradio_api/file={path}")
+            fetched(f"{address}gradio_api/file={path}")
+        refused.value.close()
         assert refused.value.code in (403, 404)
 
 
 def test_only_uploads_are_looked_at(address):
-    functions = json.load(urllib.request.urlopen(f"{address}config"))["dependencies"]
+    functions = json.loads(fetched(f"{address}config"))["dependencies"]
     look = next(f["id"] for f in functions if f["targets"] and f["targets"][0][1] == "input")
 
     def looked_at(path: str) -> bool:
@@ -197,7 +198,7 @@ def test_only_uploads_are_looked_at(address):
             done = next(line for line in events if b"process_completed" in line)
         return json.loads(done.removeprefix(b"data: "))["success"]
 
-    (uploaded,) = json.load(post(f"{address}gradio_api/upload", SCENE.read_bytes()))
+    (uploaded,) = json.loads(post(f"{address}gradio_api/upload", SCENE.read_bytes()))
     assert looked_at(uploaded)
     assert not looked_at(str(SCENE))
     assert not looked_at("/etc/passwd")
@@ -206,12 +207,18 @@ def test_only_uploads_are_looked_at(address):
 def test_too_large_an_upload_is_refused(address):
     with pytest.raises(urllib.error.HTTPError) as refused:
         post(f"{address}gradio_api/upload", bytes(33 * 2**20))
+    refused.value.close()
     assert refused.value.code == 413
 
 
-def post(url: str, content: dict | bytes):
-    """JSON, or a file as a form sends it."""
+def fetched(request: str | urllib.request.Request) -> bytes:
+    with urllib.request.urlopen(request) as answer:
+        return answer.read()
+
+
+def post(url: str, content: dict | bytes) -> bytes:
+    """The answer to JSON, or a file as a form sends it."""
     kind = "application/json" if isinstance(content, dict) else "multipart/form-data; boundary=x"
     head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
     body = json.dumps(content).encode() if isinstance(content, dict) else head + content + b"\r\n--x--\r\n"
-    return urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": kind}))
+    return fetched(urllib.request.Request(url, body, {"Content-Type": kind}))

@@ -1,5 +1,6 @@
 """Files that are there whole or not at all."""
 
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,37 @@ from typing import BinaryIO
 
 import torch
 
+from mmseg_mllm.errors import CheckpointError
+
 SUFFIX = ".tmp"
+_kept: dict[Path, BinaryIO] = {}
+"""Locks of this process; closing a file would release its lock."""
+
+
+def keep_others_out(folder: Path) -> None:
+    """Refuse a folder that a run of another process writes to, and keep others out until this process ends.
+
+    On file systems without locks nothing is seen.
+
+    Raises:
+        CheckpointError: another process is at it.
+    """
+    folder = folder.resolve()
+    if folder in _kept:
+        return
+    file = (folder / ".lock").open("ab")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        file.close()
+        raise CheckpointError(
+            f"{folder}: another run writes its checkpoints there; give this one another --work-dir, or end "
+            "the other one first"
+        ) from None
+    except OSError:
+        file.close()
+        return
+    _kept[folder] = file
 
 
 def write_checkpoint(content: dict, path: Path) -> None:

@@ -1,6 +1,7 @@
 """Checkpoints that are whole, or not there."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -11,11 +12,11 @@ from mmseg.registry import HOOKS
 
 from mmseg_mllm.engine import stop_signal
 from mmseg_mllm.engine.checkpoints.content import bare_model, checkpoint_content, room_needed
-from mmseg_mllm.engine.checkpoints.files import remove_leftovers, write_whole
+from mmseg_mllm.engine.checkpoints.files import keep_others_out, remove_leftovers, write_whole
 from mmseg_mllm.engine.checkpoints.writer import CheckpointWriter
 from mmseg_mllm.errors import CheckpointError, ConfigError
 
-FIGURES = ("cIoU", "gIoU", "P@", "acc")
+FIGURES = ("cIoU", "gIoU", "P@", "Pr@", "acc")
 """What is the better the higher, besides mmengine's own."""
 
 
@@ -29,13 +30,24 @@ class SafeCheckpointHook(CheckpointHook):
 
     Args:
         save_best: Figure of the validation, such as 'refcoco/val/cIoU', whose best checkpoint is kept as
-            ``best_*.pth``, without the optimiser's state.
+            ``best_*.pth``, without the optimiser's state; 'auto' for the first one.
         kwargs: As of mmengine's.
+
+    Raises:
+        ConfigError: ``save_best`` is no single figure, or whether more of it is better is not known.
     """
 
     def __init__(self, *, save_best: str | None = None, **kwargs) -> None:
         kwargs.setdefault("greater_keys", [*self._default_greater_keys, *FIGURES])
-        super().__init__(save_best=save_best, **kwargs)
+        if not isinstance(save_best, str | None):
+            raise ConfigError(f"default_hooks.checkpoint.save_best={save_best!r}: give one figure, as text")
+        try:
+            super().__init__(save_best=save_best, **kwargs)
+        except ValueError as error:
+            raise ConfigError(
+                f"default_hooks.checkpoint.save_best={save_best!r}: {error}; add rule='greater' or "
+                "rule='less'"
+            ) from None
         self.written: list[int] = []
         self.last_tried: int | None = None
 
@@ -46,6 +58,7 @@ class SafeCheckpointHook(CheckpointHook):
         self.writer = CheckpointWriter(folder=folder, logger=runner.logger)
         if is_main_process():
             folder.mkdir(parents=True, exist_ok=True)
+            keep_others_out(folder)
             remove_leftovers(folder)
             self._tell_room(runner)
 
@@ -54,6 +67,11 @@ class SafeCheckpointHook(CheckpointHook):
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
         if stop_signal.agreed() and self.last_tried != runner.iter + 1:
             self._save_checkpoint(runner)
+
+    def after_val(self, runner: Runner) -> None:
+        """Save where the run stops within a validation, which is left out then."""
+        if stop_signal.agreed() and self.last_tried != runner.iter:
+            self._save_after_step(runner)
 
     def after_train(self, runner: Runner) -> None:
         """Wait for what is being written.
@@ -70,6 +88,11 @@ class SafeCheckpointHook(CheckpointHook):
             )
         barrier()
         super().after_train(runner)
+
+    def _save_after_step(self, runner: Runner) -> None:
+        """Save between two steps; mmengine's way is made for the end of one."""
+        meta = dict(epoch=runner.epoch, iter=runner.iter)
+        self._save_checkpoint_with_step(runner, runner.iter, meta=meta)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         self.last_tried = step
@@ -99,15 +122,18 @@ class SafeCheckpointHook(CheckpointHook):
             self._init_rule(self.rules, [next(iter(metrics))])
         (figure,) = self.key_indicators
         if figure not in metrics:
+            if self.last_tried != runner.iter:
+                self._save_after_step(runner)
+            self.writer.wait()
             raise ConfigError(
-                f"default_hooks.checkpoint.save_best={figure!r}: the validation has no such figure; it has "
-                f"{', '.join(metrics)}"
+                f"default_hooks.checkpoint.save_best={figure!r}: the validation has no such figure; set one "
+                f"of {', '.join(map(repr, metrics))}, and go on with --resume: nothing is lost"
             )
         best = runner.message_hub.runtime_info.get("best_score")
         if best is not None and not self.is_better_than[figure](metrics[figure], best):
             return
         before = runner.message_hub.runtime_info.get("best_ckpt")
-        name = f"best_{figure}_{self._path(runner.iter).name}".replace("/", "_")
+        name = re.sub(r"[/\s]", "_", f"best_{figure}_{self._path(runner.iter).name}")
         runner.message_hub.update_info("best_score", metrics[figure])
         runner.message_hub.update_info("best_ckpt", name)
         self.best_ckpt_path = str(Path(self.out_dir, name))

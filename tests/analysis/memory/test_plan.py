@@ -85,6 +85,11 @@ def test_what_makes_it_smaller(planner, one):
     assert verdict(plan, found, gpu_memory=80).startswith("It fits")
 
 
+def test_shards_are_not_advised_with_int8(planner, one):
+    way = replace(one, gpus=2, images=1, checkpointing=True, quantization="int8")
+    assert list(changes(planner, planner.plan(way))) == []
+
+
 def test_refusals(config, planner, one):
     with pytest.raises(ConfigError, match="effective_batch_size=16 can't be shared"):
         planner.plan(replace(one, gpus=3))
