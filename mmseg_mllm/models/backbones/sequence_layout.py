@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from math import isqrt
 
 import torch
 from torch import Tensor
@@ -69,7 +70,8 @@ class SequenceLayout:
         position_ids: (R, L) int64, R rows of positions (see ``Family.positions``); they begin in each prefix,
             and go on after its largest in each branch.
         grid: What sees what.
-        image_positions: (B, T) int64, positions of the T image tokens.
+        image_positions: (B, T) int64, positions of the T image tokens, row by row of the image.
+        image_grid: Their rows and columns.
         slot_images: (E,) int64, the image of each expression, in order.
         slot_reads: (E,) int64.
         answer_reads: (M,) int64, one per supervised token.
@@ -81,6 +83,7 @@ class SequenceLayout:
     position_ids: Tensor
     grid: BranchGrid
     image_positions: Tensor
+    image_grid: tuple[int, int]
     slot_images: Tensor
     slot_reads: Tensor
     answer_reads: Tensor
@@ -103,6 +106,7 @@ def pack(
     prefix: Sequence[int],
     branches: Sequence[Sequence[Branch]],
     image_token_id: int,
+    image_grid: tuple[int, int] | None = None,
     positions: Sequence[Sequence[int]] | None = None,
 ) -> SequenceLayout:
     """Lay out the prefix once for each of B images, then their branches, image by image.
@@ -111,6 +115,7 @@ def pack(
         prefix: Token ids, the image's T tokens among them.
         branches: B lists of branches.
         image_token_id: Id of the image token.
+        image_grid: Rows and columns of the image's tokens; those of a square by default.
         positions: R rows of the prefix's positions; 0, 1, ... by default.
     """
     B, P = len(branches), len(prefix)
@@ -149,6 +154,7 @@ def pack(
             ),
         ),
         image_positions=_long([b * P + i for b in range(B) for i in in_prefix]).view(B, -1),
+        image_grid=image_grid or (isqrt(len(in_prefix)),) * 2,
         slot_images=_long([b for b, branch in flat for _ in branch.slots]),
         slot_reads=_long([start + slot - 1 for _, branch, start in placed for slot in branch.slots]),
         answer_reads=_long([read for read, _, _ in answers]),
