@@ -188,10 +188,7 @@ class MLLMBackbone(BaseModule):
     def questions(
         self, system: str, questions: Sequence[Sequence[str]], *, image_size: InputSize
     ) -> tuple[list[int], list[list[list[int]]]]:
-        """Token ids of the prefix, and per image of the questions that follow it.
-
-        Arguments and errors are those of :meth:`layout`.
-        """
+        """Token ids of the prefix, and per image of the questions that follow it, as for :meth:`layout`."""
         ids, chat = self._prefix_ids(system, image_size), self.family.chat
         texts = [[chat.branch(question, "")[0] for question in image] for image in questions]
         return ids, [self.tokenizer.questions(chat.prefix(system), image) for image in texts]
@@ -256,10 +253,7 @@ class MLLMBackbone(BaseModule):
 
     @torch.no_grad()
     def read_prefix(self, vision: VisionFeatures, system: str, *, image_size: InputSize) -> ReadPrefix:
-        """Read the words before the image and the image, and keep what questions need of them.
-
-        Arguments and errors are those of :meth:`layout`.
-        """
+        """Read the words up to the image, as for :meth:`layout`, and keep what questions need of them."""
         ids, no_branches = self._prefix_ids(system, image_size), [[]] * len(vision.detail)
         layout = self.pack(ids, no_branches, image_size=image_size).to(vision.detail.device)
         cache = DynamicCache()
@@ -337,9 +331,8 @@ class MLLMBackbone(BaseModule):
         image_id, pad = self.tokenizer.image_id, self.tokenizer.turn_end_id
         length, device = max(map(len, questions)), vision.image_tokens.device
         spare = [length - len(ids) for ids in questions]
-        ids = torch.tensor(
-            [[pad] * n + list(q) for n, q in zip(spare, questions, strict=True)], device=device
-        )
+        padded = [[pad] * n + list(q) for n, q in zip(spare, questions, strict=True)]
+        ids = torch.tensor(padded, device=device)
         rows = [self.family.positions([token == image_id for token in q], grid=grid) for q in questions]
         positions = [[[0] * n + row for row in own] for n, own in zip(spare, rows, strict=True)]
         embeds = self.model.get_input_embeddings()(ids)
