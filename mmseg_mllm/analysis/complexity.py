@@ -1,6 +1,7 @@
 """Parameters and FLOPs of a referring segmentor by part, without weights or data."""
 
 from collections.abc import Iterator, Sequence
+from math import prod
 
 import torch
 from mmseg.registry import MODELS
@@ -8,6 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.input_size import height_width
 from mmseg_mllm.models.backbones.mllm_backbone import MLLMBackbone
 from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout, pack
 from mmseg_mllm.models.segmentors import MLLMSegmentor
@@ -82,8 +84,8 @@ def count_flops(
         branch_tokens: Tokens of each expression's question and forced answer.
     """
     backbone, head = segmentor.backbone, segmentor.decode_head
-    images = torch.empty(1, 3, backbone.image_size, backbone.image_size, device="meta")
-    layout = _layout(backbone.num_image_tokens(backbone.image_size), expressions, branch_tokens)
+    images = torch.empty(1, 3, *height_width(backbone.image_size), device="meta")
+    layout = _layout(backbone.token_grid(backbone.image_size), expressions, branch_tokens)
     with FlopCounterMode(display=False) as in_backbone:
         features = backbone(images, layout)
     detail, detail_flops = features.detail, {}
@@ -124,8 +126,8 @@ def _called(backbone: MLLMBackbone, paths: Sequence[str]) -> Iterator[str]:
             yield path
 
 
-def _layout(image_tokens: int, expressions: int, branch_tokens: int) -> SequenceLayout:
+def _layout(grid: tuple[int, int], expressions: int, branch_tokens: int) -> SequenceLayout:
     """Sequence of one image; all text is token 0, the image token is 1."""
     branch = Branch(ids=[0] * branch_tokens, slots=[branch_tokens])
-    prefix = [0] * PREFIX_TOKENS + [1] * image_tokens
-    return pack(prefix=prefix, branches=[[branch] * expressions], image_token_id=1)
+    prefix = [0] * PREFIX_TOKENS + [1] * prod(grid)
+    return pack(prefix=prefix, branches=[[branch] * expressions], image_token_id=1, image_grid=grid)

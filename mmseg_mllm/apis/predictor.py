@@ -27,6 +27,7 @@ from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.hub.card import ModelCard
 from mmseg_mllm.hub.push import push_model
 from mmseg_mllm.hub.source import ModelSource, find_model
+from mmseg_mllm.input_size import InputSize
 from mmseg_mllm.models import MLLMSegmentor
 from mmseg_mllm.models.answers import Answers
 from mmseg_mllm.models.backbones.compute_dtype import compute_dtype
@@ -42,7 +43,7 @@ class PreparedImage:
 
     Attributes:
         size: (H, W) of the image, upright.
-        inputs: (3, S, S) uint8 RGB at the model's input size.
+        inputs: (3, H, W) uint8 RGB at the model's input size.
         picture: The image, reduced where it is large, to draw on.
     """
 
@@ -102,7 +103,7 @@ class RESPredictor:
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
         revision: str | None = None,
-        image_size: int | None = None,
+        image_size: InputSize | None = None,
         quantization: str | None = None,
         **kwargs,
     ) -> "RESPredictor":
@@ -117,8 +118,9 @@ class RESPredictor:
             dtype: 'float32', 'bfloat16', or 'auto'; by default 'float32' where the weights are, otherwise
                 'auto': bfloat16 where the device is fast at it.
             revision: Branch, tag or commit of a hub name.
-            image_size: Side in pixels that images are resized to; larger ones give finer masks for more work.
-                A multiple of 28 for InternVL, such as 672 or 896; the model's own by default.
+            image_size: What images are resized to, the side of a square in pixels or (height, width); larger
+                ones give finer masks for more work. Multiples of 28 for InternVL, such as 672 or 896; the
+                model's own by default.
             quantization: 'nf4' or 'int8' for the LLM's linears: less memory, nearly the same masks.
             kwargs: As for the class.
 
@@ -294,7 +296,7 @@ class RESPredictor:
                 raise ConfigError(f"this expression {problem}: {expression!r}")
 
     def _inputs(self, images: Sequence[PreparedImage]) -> Tensor:
-        """(B, 3, S, S) float, normalised, on the model's device."""
+        """(B, 3, H, W) float, normalised, on the model's device."""
         batch = dict(inputs=[image.inputs for image in images], data_samples=None)
         return self.model.data_preprocessor(batch, training=False)["inputs"]
 

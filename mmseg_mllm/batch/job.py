@@ -23,6 +23,7 @@ from mmseg_mllm.batch.writer import ImageWriter
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.engine.threads import choose_threads
 from mmseg_mllm.errors import MMSegMLLMError
+from mmseg_mllm.input_size import InputSize
 from mmseg_mllm.models.segmentors.protocols import protocol_of
 
 BROKEN_FILE = "not_read.txt"
@@ -53,7 +54,7 @@ class SegmentJob:
         model: str,
         revision: str | None,
         protocol: str | None,
-        image_size: int | None,
+        image_size: InputSize | None,
         device: str | None,
         out: Path,
         saves: Sequence[str],

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.input_size import InputSize
 
 FILE = "run.json"
 SAVES = ("overlay", "mask", "polygons", "coco")
@@ -18,7 +19,7 @@ class RunSettings:
     Attributes:
         model: Name, or absolute path of a folder.
         revision: Commit of a hub name.
-        image_size: Side of the model's input in pixels.
+        image_size: Of the model's input.
         protocol: How is asked.
         expressions: What is asked.
         saves: What is written for each image beside its line.
@@ -26,7 +27,7 @@ class RunSettings:
 
     model: str
     revision: str | None
-    image_size: int
+    image_size: InputSize
     protocol: str
     expressions: list[str]
     saves: list[str]
@@ -38,7 +39,7 @@ class RunSettings:
             ConfigError: it holds results of something else, or can't be written.
         """
         path = folder / FILE
-        wanted = asdict(self)
+        wanted = json.loads(json.dumps(asdict(self)))  # as the file has it
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if path.is_file():

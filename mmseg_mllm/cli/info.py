@@ -14,6 +14,7 @@ def run(args: argparse.Namespace) -> None:
     # Torch is imported here, after the arguments were found right.
     from mmseg_mllm.conversion.description import describe_model
     from mmseg_mllm.hub import find_model
+    from mmseg_mllm.input_size import size_text
 
     facts = describe_model(find_model(args.name, revision=args.revision))
     if args.json:
@@ -22,4 +23,5 @@ def run(args: argparse.Namespace) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
         shown = f"{value:,}" if isinstance(value, int) and value >= 10_000 else value
+        shown = size_text(value) if isinstance(value, tuple) else shown
         print(f"{name.replace('_', ' '):{width}}  {'-' if shown is None else shown}")

@@ -4,6 +4,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from mmseg_mllm.input_size import InputSize, input_size
+
 if TYPE_CHECKING:
     from mmseg_mllm.apis import RESPredictor
 
@@ -19,9 +21,9 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--revision", help="branch, tag or commit of a hub name")
     parser.add_argument(
         "--image-size",
-        type=at_least_one,
+        type=_input_size,
         metavar="PIXELS",
-        help="side of the model's input; larger is finer",
+        help="side of the model's input, or HEIGHTxWIDTH; larger is finer",
     )
     parser.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU if there is one)")
 
@@ -40,6 +42,13 @@ def load_predictor(args: argparse.Namespace) -> "RESPredictor":
     return RESPredictor.from_pretrained(
         args.model or DEFAULT_MODEL, device=args.device, revision=args.revision, image_size=args.image_size
     )
+
+
+def _input_size(text: str) -> InputSize:
+    sides = [at_least_one(side) for side in text.lower().split("x")]
+    if len(sides) > 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a side nor HEIGHTxWIDTH, such as 384x672")
+    return input_size([sides[0], sides[-1]])
 
 
 def at_least_one(text: str) -> int:

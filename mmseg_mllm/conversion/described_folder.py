@@ -14,6 +14,7 @@ from mmseg_mllm.conversion.stored import stored_tensors
 from mmseg_mllm.conversion.tensor_check import check_tensors
 from mmseg_mllm.conversion.tensor_files import TensorFiles
 from mmseg_mllm.errors import CheckpointError
+from mmseg_mllm.input_size import InputSize
 from mmseg_mllm.models.backbones.families import family_of
 from mmseg_mllm.models.json_object import read_json
 from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE, base_folder, check_model_folder, use_model_folder
@@ -28,7 +29,7 @@ def folder_config(
     folder: str | Path,
     *,
     dtype: str | None = None,
-    image_size: int | None = None,
+    image_size: InputSize | None = None,
     quantization: str | None = None,
 ) -> ConfigDict:
     """Config of the ``MLLMSegmentor`` in a folder made by ``tools/model_converters`` or ``save_pretrained``.
@@ -36,7 +37,7 @@ def folder_config(
     Args:
         folder: Describes itself in ``mmseg_mllm.json`` and ``config.json``.
         dtype: As for ``MLLMBackbone``; by default 'float32' where the weights are, otherwise 'auto'.
-        image_size: Side of the input in pixels; the folder's own by default.
+        image_size: Of the input; the folder's own by default.
         quantization: As for ``MLLMBackbone``.
 
     Raises:

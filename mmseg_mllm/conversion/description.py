@@ -7,12 +7,13 @@ from transformers import AutoConfig, PretrainedConfig
 from mmseg_mllm.conversion.described_folder import folder_config
 from mmseg_mllm.conversion.tensor_files import TensorFiles
 from mmseg_mllm.hub.source import ModelSource
+from mmseg_mllm.input_size import InputSize, height_width, input_size
 from mmseg_mllm.models.backbones.families import family_of
 from mmseg_mllm.models.model_folder import DECODE_HEAD_FILE, base_folder
 from mmseg_mllm.models.model_settings import ModelSettings
 
 
-def describe_model(source: ModelSource) -> dict[str, str | int | None]:
+def describe_model(source: ModelSource) -> dict[str, str | InputSize | None]:
     """Facts by name, in the order in which people read them; sizes in pixels, bytes and numbers.
 
     Raises:
@@ -30,7 +31,7 @@ def describe_model(source: ModelSource) -> dict[str, str | int | None]:
     llm = sum(count for name, count in counts.items() if name.startswith(llm_names))
     vision = sum(count for name, count in counts.items() if name.startswith(vision_names))
     of_head = sum(map(prod, head.shapes.values()))
-    patches = settings.image_size // family.patch_size(config)
+    patches = [side // family.patch_size(config) for side in height_width(settings.image_size)]
     return dict(
         name=source.name,
         folder=str(source.folder),
@@ -47,8 +48,8 @@ def describe_model(source: ModelSource) -> dict[str, str | int | None]:
         prompt=settings.prompt,
         protocol=settings.protocol,
         input_size=settings.image_size,
-        image_tokens=(patches // family.downsample(config)) ** 2,
-        map_size=patches * settings.decode_head.mask_scale,
+        image_tokens=prod(side // family.downsample(config) for side in patches),
+        map_size=input_size([side * settings.decode_head.mask_scale for side in patches]),
         fusion=settings.decode_head.fusion,
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from mmseg_mllm.input_size import size_text
 from mmseg_mllm.models import MLLMSegmentor
 from mmseg_mllm.models.segmentors.protocols import protocol_of
 
@@ -55,14 +56,14 @@ class ModelCard:
         )
 
     def _facts(self, model: MLLMSegmentor) -> dict[str, str]:
-        config, side = model.backbone.model.config, model.backbone.image_size
+        config = model.backbone.model.config
         parameters = sum(parameter.numel() for parameter in model.parameters())
         of_head = sum(parameter.numel() for parameter in model.decode_head.parameters())
         known = {
             "Base": self.base or config.model_type,
             "Language model": f"{config.text_config.model_type}, width {config.text_config.hidden_size}",
             "Parameters": f"{parameters:,}, {of_head:,} of them in the mask decoder",
-            "Input": f"{side} x {side} pixels",
+            "Input": f"{size_text(model.backbone.image_size)} pixels",
             "Asked by protocol": model.protocol.says,
             "Trained on": ", ".join(self.data),
         }

@@ -9,13 +9,14 @@ from mmengine.model import ImgDataPreprocessor
 from torch import Tensor, nn
 
 from mmseg_mllm.errors import CheckpointError, ConfigError
+from mmseg_mllm.input_size import InputSize, input_size
 from mmseg_mllm.models.backbones.families import FAMILIES
 from mmseg_mllm.models.decode_heads import DSFFHead
 from mmseg_mllm.models.json_object import read_json, write_json
 from mmseg_mllm.models.layers.dsff import FUSIONS
 from mmseg_mllm.models.segmentors import MLLMSegmentor
 from mmseg_mllm.models.segmentors.protocols import protocol_of
-from mmseg_mllm.models.settings_rules import Rule, check, known_by, one_of, three_numbers, whole
+from mmseg_mllm.models.settings_rules import Rule, check, known_by, one_of, one_or_two, three_numbers, whole
 from mmseg_mllm.prompts import PROMPT_STYLES, prompt_style
 
 SETTINGS_FILE = "mmseg_mllm.json"
@@ -83,7 +84,7 @@ class ModelSettings:
     Attributes:
         base: ``model_type`` of the transformers model, in ``FAMILIES``.
         prompt, protocol: As for ``MLLMSegmentor``.
-        image_size: Side of the square input in pixels.
+        image_size: Of the input.
         pixel_mean, pixel_std: Of the three colours, 0 to 255.
         decode_head: Of the mask decoder.
     """
@@ -91,7 +92,7 @@ class ModelSettings:
     base: str
     prompt: str
     protocol: str
-    image_size: int
+    image_size: InputSize
     pixel_mean: tuple[float, ...]
     pixel_std: tuple[float, ...]
     decode_head: HeadSettings
@@ -145,7 +146,8 @@ class ModelSettings:
         check(content["decode_head"], _HEAD_RULES, where=f"{path}: decode_head")
         head = HeadSettings(**content.pop("decode_head"))
         colours = {key: tuple(content.pop(key)) for key in ("pixel_mean", "pixel_std")}
-        return cls(**content, **colours, decode_head=head)
+        size = input_size(content.pop("image_size"))
+        return cls(**content, **colours, image_size=size, decode_head=head)
 
     def write(self, folder: str | Path) -> None:
         """Write them into a folder."""
@@ -163,7 +165,7 @@ _MODEL_RULES: dict[str, Rule] = dict(
     base=one_of(*FAMILIES),
     prompt=known_by(prompt_style, "prompt style"),
     protocol=known_by(protocol_of, "protocol"),
-    image_size=whole(1, 8192),
+    image_size=one_or_two(whole(1, 8192)),
     pixel_mean=three_numbers(-1000, 1000),
     pixel_std=three_numbers(1e-3, 1000),
     decode_head=Rule(wanted="an object", fits=lambda value: isinstance(value, dict)),

@@ -29,6 +29,16 @@ def whole(low: int, high: int, *, or_none: bool = False) -> Rule:
     )
 
 
+def one_or_two(rule: Rule) -> Rule:
+    """A value that fits a rule, or a list of two."""
+
+    def fits(value: Any) -> bool:
+        values = value if isinstance(value, list) and len(value) == 2 else [value]
+        return all(map(rule.fits, values))
+
+    return Rule(wanted=f"{rule.wanted}, or two", fits=fits)
+
+
 def one_of(*values: Any) -> Rule:
     """One of these, and of their type."""
     return Rule(

@@ -96,6 +96,13 @@ def test_each_further_expression_costs_the_same():
     assert three - two == two - one
 
 
+def test_a_rectangle_costs_what_a_square_of_as_many_patches_does():
+    config = model_config(TINY)
+    square = count_flops(build_on_meta(config, merged=True), expressions=2)
+    config.backbone.image_size = (64, 144)
+    assert count_flops(build_on_meta(config, merged=True), expressions=2) == square
+
+
 def test_longer_branches_cost_more():
     segmentor = build_on_meta(model_config(TINY), merged=True)
     flops = [count_flops(segmentor, branch_tokens=n)["language model"] for n in (9, 10, BRANCH_TOKENS)]

@@ -6,6 +6,7 @@ import torch
 from helpers.memory import grows_by_less_than
 from helpers.tiny_model import IMAGE_SIZE, tiny_config
 from mmengine.config import Config
+from mmseg.registry import MODELS
 from PIL import Image
 
 from mmseg_mllm.apis import RESPredictor
@@ -15,8 +16,6 @@ from mmseg_mllm.errors import CheckpointError, ConfigError, DataError
 @pytest.fixture
 def predictor(tmp_path):
     torch.manual_seed(0)
-    from mmseg.registry import MODELS
-
     config = tiny_config()
     config["data_preprocessor"] = dict(type="ImgDataPreprocessor", mean=[120.0] * 3, std=[60.0] * 3)
     torch.save(MODELS.build(config).state_dict(), tmp_path / "model.pth")
@@ -41,6 +40,31 @@ def test_masks_have_the_images_size_and_are_the_models(predictor, image):
     logits = predictor.model(pixels[None], make_samples([["left dog", "The Cat."]]), mode="tensor")
     wanted = torch.nn.functional.interpolate(logits.sigmoid(), (20, 50), mode="bilinear")[:, 0] >= 0.5
     assert np.array_equal(np.stack([f.mask for f in found]), wanted.numpy())
+
+
+@torch.no_grad()
+def test_masks_of_a_rectangle_change_where_the_photo_does():
+    """With nothing that mixes cells: 6 x 4 of them are 10 x 40 pixels of the photo each."""
+    config = tiny_config(image_size=(48, 32))
+    config["decode_head"]["fusion"] = "detail"
+    model = MODELS.build(config).eval()
+    tower, attention = model.backbone.model.model.vision_tower, model.decode_head.decoder.self_attn
+    for parameter in (*tower.encoder.parameters(), *attention.parameters()):
+        parameter.zero_()
+    predictor = RESPredictor(model=model)
+    photos = np.full((2, 60, 160, 3), 100, dtype=np.uint8)
+    photos[1, 40:50, 40:80] = 250, 0, 30
+    maps = []
+    for photo in photos:
+        predictor.set_image(photo)
+        maps.append(predictor.segment("left dog")[0].probability)
+    changed = np.abs(maps[1] - maps[0])
+    row, column = np.unravel_index(changed.argmax(), changed.shape)
+    assert changed.shape == (60, 160)
+    assert 40 <= row < 50
+    assert 40 <= column < 80
+    changed[30:60, :120] = 0  # that cell and those around it, which convolutions reach
+    assert changed.max() < 0.05 * np.abs(maps[1] - maps[0]).max()
 
 
 def test_one_expression_as_text_and_an_image_file(predictor, image, tmp_path):
@@ -85,8 +109,6 @@ def test_mistakes_are_told(predictor, image, tmp_path):
 
 
 def test_auto_dtype_is_that_of_the_predictors_device(tmp_path, monkeypatch):
-    from mmseg.registry import MODELS
-
     from mmseg_mllm.models.backbones import compute_dtype
 
     config = tiny_config()
@@ -212,8 +234,6 @@ def test_threads_may_share_it(predictor, image):
 
 @pytest.mark.parametrize("zip_file", [True, False], ids=["zip", "old format"])
 def test_adapters_of_a_checkpoint_are_merged(image, tmp_path, zip_file):
-    from mmseg.registry import MODELS
-
     torch.manual_seed(0)
     config = tiny_config(lora=dict(r=4, lora_alpha=8))
     config["data_preprocessor"] = dict(type="ImgDataPreprocessor", mean=[120.0] * 3, std=[60.0] * 3)

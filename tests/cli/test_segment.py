@@ -179,9 +179,12 @@ def test_a_device_that_is_not_there_is_told(command, model, photos, tmp_path):
 def test_protocols_and_a_finer_input(command, model, photos, tmp_path):
     for name in ("joint", "paper", "generate"):
         out = tmp_path / name
-        arguments = ["--model", model, "--out", out, "--protocol", name, "--image-size", 48, "--save", ""]
-        assert command("segment", photos / "photo0.png", *ASK, *arguments)[0] == 0
-        assert json.loads((out / "run.json").read_text())["protocol"] == name
+        arguments = ["--model", model, "--out", out, "--protocol", name, "--save", ""]
+        arguments += ["--image-size", "48x32"]
+        for _ in range(2):  # the second goes on with the first
+            assert command("segment", photos / "photo0.png", *ASK, *arguments)[0] == 0
+        run = json.loads((out / "run.json").read_text())
+        assert (run["protocol"], run["image_size"]) == (name, [48, 32])
         assert len(lines(out)["photo0.png"]["results"]) == 3
         assert not (out / "coco.json").exists()
 

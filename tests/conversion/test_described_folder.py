@@ -1,6 +1,7 @@
 """Model folders that are loaded by themselves."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -36,7 +37,7 @@ def copy(converted, tmp_path):
 
 def unusual_config():
     """Nothing in it is the default."""
-    config = tiny_config(lora=dict(r=4, lora_alpha=8), image_size=48)
+    config = tiny_config(lora=dict(r=4, lora_alpha=8), image_size=(32, 64))
     config.update(prompt="short", protocol="joint")
     config["data_preprocessor"] = dict(
         type="ImgDataPreprocessor", mean=[120.5, 110, 100], std=[60.25, 50, 40]
@@ -77,7 +78,7 @@ def test_a_merged_checkpoint_needs_its_config_no_more(trained, tmp_path):
     found = load(tmp_path / "merged")
     np.testing.assert_allclose(answers(found), answers(wanted), atol=1e-5)
     assert (found.model.protocol, found.model.prompt) == (wanted.model.protocol, wanted.model.prompt)
-    assert found.model.backbone.image_size == 48
+    assert found.model.backbone.image_size == (32, 64)
 
 
 def test_a_saved_predictor_is_the_same(trained, tmp_path):
@@ -135,8 +136,10 @@ def test_sizes_that_do_not_fit(converted):
         (50, "must be a multiple of 16, such as 48 or 64"),
         (-16, "must be a multiple of 16, such as 16 or 32"),
         (16 * 64, "takes 4,096 tokens, the language model reads 4,096"),
+        ((16 * 32, 16 * 128), "takes 4,096 tokens, the language model reads 4,096"),
+        ((48, 40), "40 must be a multiple of 16, such as 32 or 48"),
     ):
-        with pytest.raises(ConfigError, match=f"image_size={size}: .*{message}"):
+        with pytest.raises(ConfigError, match=re.escape(f"image_size={size}: ") + f".*{message}"):
             load(converted, image_size=size)
     assert load(converted, image_size=48, dtype=torch.bfloat16).model.backbone.dtype is torch.bfloat16
     assert answers(load(converted, image_size=48, dtype="bfloat16")).shape == (2, 20, 50)
@@ -174,6 +177,8 @@ def change(path, **values):
         (SETTINGS, dict(base="evil"), "base must be one of internvl"),
         (SETTINGS, dict(image_size=10**9), "image_size must be a whole number from 1 to 8192"),
         (SETTINGS, dict(image_size=True), "image_size must be"),
+        (SETTINGS, dict(image_size=[32, 10**9]), "image_size must be .*, or two"),
+        (SETTINGS, dict(image_size=[32]), "image_size must be .*, or two"),
         (SETTINGS, dict(image_size=33), "image_size=33: must be a multiple"),
         (SETTINGS, dict(pixel_std=[1, 0, 1]), "pixel_std must be three numbers"),
         (SETTINGS, dict(pixel_mean=[1, float("nan"), 1]), "pixel_mean must be three numbers"),

@@ -53,6 +53,15 @@ def test_no_effective_batch_leaves_all_as_it_is():
     assert config.train_dataloader.batch_size == 8
 
 
+@pytest.mark.parametrize("size", [768, (384, 672), [384, 672]])
+def test_pipelines_follow_the_models_size(size):
+    config = load_config("configs/mllmseg/qwen3vl_2b_refcoco.py", {"model.backbone.image_size": size})
+    datasets = [*config.train_dataloader.dataset.datasets, *config.test_dataloader.dataset.datasets]
+    steps = [step for dataset in datasets for step in dataset.pipeline if step.type == "ResizeToInput"]
+    assert len(steps) == len(datasets) > 3
+    assert all(step.size == size for step in steps)
+
+
 def test_data_root_moves_every_dataset():
     config = load_config("configs/mllmseg/internvl2_5_8b_refcoco.py", dict(data_root="elsewhere"))
     roots = [d.data_root for d in config.train_dataloader.dataset.datasets]

@@ -1,6 +1,7 @@
 """Checks for a family of MLLMs. The witness is the transformers class, run the plain way."""
 
 import re
+from math import prod
 
 import pytest
 import torch
@@ -25,7 +26,8 @@ class FamilyChecks:
 
     Attributes:
         arch: Config of a tiny model.
-        side: Of its images, in pixels.
+        side: Of its images, in pixels, where they are squares.
+        size: Their height and width.
         mixing: Which of the vision tower's parameters let a patch see others, or where it is.
         text: A whole conversation with the fields ``{image}``, ``{question}`` and ``{answer}``.
         image_token: Stands in it once for each of the image's tokens.
@@ -39,6 +41,14 @@ class FamilyChecks:
     image_token: str
     image_reads = -1
 
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.side, self.side
+
+    def grid(self, cell: int) -> tuple[int, ...]:
+        """Rows and columns of cells of so many pixels."""
+        return tuple(side // cell for side in self.size)
+
     def own_inputs(self, images: Tensor, ids: Tensor) -> dict[str, Tensor]:
         """What the class takes besides token ids, as its own processor makes it."""
         return dict(pixel_values=images)
@@ -46,7 +56,7 @@ class FamilyChecks:
     def build(self, **arguments):
         torch.manual_seed(0)
         tokenizer = dict(type="build_tiny_tokenizer")
-        backbone = dict(type="MLLMBackbone", tokenizer=tokenizer, image_size=self.side, arch=self.arch)
+        backbone = dict(type="MLLMBackbone", tokenizer=tokenizer, image_size=self.size, arch=self.arch)
         backbone = MODELS.build({**backbone, **arguments}).eval()
         for config in (backbone.model.config, backbone.model.model.config):
             config.image_token_id = backbone.tokenizer.image_id
@@ -58,12 +68,12 @@ class FamilyChecks:
 
     @pytest.fixture
     def images(self) -> Tensor:
-        return torch.randn(2, 3, self.side, self.side, generator=torch.Generator().manual_seed(1))
+        return torch.randn(2, 3, *self.size, generator=torch.Generator().manual_seed(1))
 
     def ids(self, backbone, expressions, *, answered=True) -> Tensor:
         """(1, L) ids of a whole conversation, by the family's published template."""
         question, answer = STYLE.branch(expressions)
-        count = backbone.num_image_tokens(self.side)
+        count = prod(self.grid(self.token_side(backbone)))
         text = self.text.format(image=self.image_token * count, question=question, answer=answer)
         if not answered:
             text = text[: text.rindex(answer)].rstrip(" ")
@@ -77,7 +87,7 @@ class FamilyChecks:
 
     def layout(self, backbone, groups, *, supervised=False):
         turns = [[STYLE.branch(group) for group in image] for image in groups]
-        return backbone.layout(STYLE.system, turns, image_size=self.side, supervised=supervised)
+        return backbone.layout(STYLE.system, turns, image_size=self.size, supervised=supervised)
 
     @torch.no_grad()
     @pytest.mark.parametrize("joint", [False, True])
@@ -94,6 +104,7 @@ class FamilyChecks:
                 at_image = (ids == backbone.tokenizer.image_id).nonzero()[:, 0]
                 close(hidden[layout.image_positions[b]], wanted[at_image])
                 close(features.semantic[b].flatten(1).T, wanted[at_image + self.image_reads])
+                assert features.semantic.shape[2:] == self.grid(self.token_side(backbone))
                 for slot in (ids == seg).nonzero()[:, 0]:
                     state, score = next(slots)
                     close(state, wanted[slot - 1])
@@ -135,11 +146,12 @@ class FamilyChecks:
             (backbone.patch_size, ["detail"]),
             (self.token_side(backbone), ["image_tokens", "added"]),
         ):
-            n = self.side // cell
-            colours = torch.rand(n * n, 3, generator=torch.Generator().manual_seed(2))
-            grid = colours.T.reshape(3, n, n).repeat_interleave(cell, 1).repeat_interleave(cell, 2)
+            rows, columns = self.grid(cell)
+            colours = torch.rand(rows * columns, 3, generator=torch.Generator().manual_seed(2))
+            grid = colours.T.reshape(3, rows, columns).repeat_interleave(cell, 1).repeat_interleave(cell, 2)
             seen = backbone.see(grid[None])
-            plain = backbone.see(colours[:, :, None, None].expand(-1, 3, self.side, self.side))
+            plain = backbone.see(colours[:, :, None, None].expand(-1, 3, *self.size))
+            assert seen.detail.shape[2:] == self.grid(backbone.patch_size)
             for name in names:
                 for found, alone in zip(maps(seen, name), maps(plain, name), strict=True):
                     close(found[0], alone[:, 0])
@@ -153,7 +165,7 @@ class FamilyChecks:
         vision = backbone.see(images)
         layout = self.layout(backbone, [[[text] for text in image] for image in ASKED])
         whole = backbone.read(vision, layout)
-        on = backbone.read_on(backbone.read_prefix(vision, STYLE.system, image_size=self.side), layout)
+        on = backbone.read_on(backbone.read_prefix(vision, STYLE.system, image_size=self.size), layout)
         for name in ("detail", "semantic", "queries"):
             close(getattr(on, name), getattr(whole, name))
 
@@ -161,10 +173,11 @@ class FamilyChecks:
     def test_answers_are_those_of_the_classes_own_generate(self, backbone, images):
         limit = 7
         questions = [[STYLE.branch([text])[0] for text in image] for image in ASKED]
-        prefix, asked = backbone.questions(STYLE.system, questions, image_size=self.side)
+        prefix, asked = backbone.questions(STYLE.system, questions, image_size=self.size)
         written = backbone.generate(
             backbone.see(images),
             [[prefix + ids for ids in image] for image in asked],
+            image_size=self.size,
             max_new_tokens=[[limit] * len(image) for image in asked],
         )
         ends = [*backbone.answer_token_ids, backbone.tokenizer.turn_end_id]
@@ -230,7 +243,7 @@ class FamilyChecks:
         config = dict(
             type="MLLMSegmentor", prompt="segment", decode_head=head, data_preprocessor=preprocessor
         )
-        config["backbone"] = dict(type="MLLMBackbone", image_size=self.side, arch=self.arch)
+        config["backbone"] = dict(type="MLLMBackbone", image_size=self.size, arch=self.arch)
         config["backbone"]["tokenizer"] = dict(type="build_tiny_tokenizer")
         torch.manual_seed(0)
         return MODELS.build({**config, **arguments}).eval()
@@ -243,7 +256,7 @@ class FamilyChecks:
         optimizer = torch.optim.AdamW(segmentor.parameters(), lr=1e-2)
         losses = []
         for _ in range(20):
-            parts = segmentor(images, make_samples(ASKED, image_size=self.side), mode="loss")
+            parts = segmentor(images, make_samples(ASKED, image_size=self.size), mode="loss")
             losses.append(sum(parts.values()))
             optimizer.zero_grad()
             losses[-1].backward()
@@ -255,9 +268,9 @@ class FamilyChecks:
     def test_every_way_of_asking(self, images, protocol, monkeypatch):
         monkeypatch.setattr("mmseg_mllm.models.segmentors.mllm_segmentor.MAX_NEW_TOKENS", 2)
         segmentor = self.build_segmentor(protocol=protocol)
-        together = segmentor(images, make_samples(ASKED, image_size=self.side), mode="predict")
+        together = segmentor(images, make_samples(ASKED, image_size=self.size), mode="predict")
         segmentor.max_expressions = 1
-        parts = segmentor(images, make_samples(ASKED, image_size=self.side), mode="predict")
+        parts = segmentor(images, make_samples(ASKED, image_size=self.size), mode="predict")
         for one, other in zip(together, parts, strict=True):
             close(other.pred_instances.scores, one.pred_instances.scores)
             close(other.pred_instances.probabilities, one.pred_instances.probabilities)
@@ -266,16 +279,16 @@ class FamilyChecks:
     def test_a_model_folder_is_the_model(self, images, tmp_path):
         """Written, described, checked and loaded again, with its base a folder of transformers."""
         segmentor = self.build_segmentor()
-        masks = segmentor(images, make_samples(ASKED, image_size=self.side), mode="tensor")
+        masks = segmentor(images, make_samples(ASKED, image_size=self.size), mode="tensor")
         save_model(segmentor, tmp_path / "model", readme="A model.")
         again = MODELS.build(folder_config(tmp_path / "model")).eval()
-        close(again(images, make_samples(ASKED, image_size=self.side), mode="tensor"), masks)
+        close(again(images, make_samples(ASKED, image_size=self.size), mode="tensor"), masks)
         _, report = AutoModelForImageTextToText.from_pretrained(tmp_path / "model", output_loading_info=True)
         assert not report["missing_keys"]
         assert not report["unexpected_keys"]
         facts = describe_model(ModelSource(name="x", folder=tmp_path / "model"))
         assert facts["parameters"] >= sum(p.numel() for p in segmentor.parameters())
-        assert facts["image_tokens"] == segmentor.backbone.num_image_tokens(self.side)
+        assert facts["image_tokens"] == segmentor.backbone.num_image_tokens(self.size)
 
 
 def close(found: Tensor, wanted: Tensor) -> None:

@@ -30,7 +30,7 @@ class QwenVLChecks(FamilyChecks):
 
     def test_positions_are_the_classes_own(self, backbone):
         ids = self.ids(backbone, ["the dog"])
-        made = self.own_inputs(torch.zeros(1, 3, self.side, self.side), ids)
+        made = self.own_inputs(torch.zeros(1, 3, *self.size), ids)
         wanted, _ = backbone.model.model.get_rope_index(
             ids, image_grid_thw=made["image_grid_thw"], mm_token_type_ids=made["mm_token_type_ids"]
         )

@@ -55,9 +55,10 @@ def make_samples(
     *,
     has_target: Sequence[Sequence[bool]] | None = None,
     first_image: int = 0,
-    image_size: int = IMAGE_SIZE,
+    image_size: int | tuple[int, int] = IMAGE_SIZE,
 ) -> list[SegDataSample]:
     """Samples with random masks at input size, the same for the same (image, expression)."""
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
     samples = []
     for b, texts in enumerate(expressions):
         targets = has_target[b] if has_target else [True] * len(texts)
@@ -71,9 +72,7 @@ def make_samples(
         masks = []
         for text in texts:
             generator = torch.Generator().manual_seed(len(text) + 100 * (first_image + b))
-            masks.append(torch.rand(image_size, image_size, generator=generator) > 0.5)
-        sample.gt_instances = InstanceData(
-            masks=torch.stack(masks) if masks else torch.zeros(0, image_size, image_size)
-        )
+            masks.append(torch.rand(*size, generator=generator) > 0.5)
+        sample.gt_instances = InstanceData(masks=torch.stack(masks) if masks else torch.zeros(0, *size))
         samples.append(sample)
     return samples

@@ -110,6 +110,7 @@ def test_an_answer_is_right_where_the_model_would_write_it(model, batch):
     written = model.backbone.generate(
         model.backbone.see(data["inputs"]),
         [[prefix + question for question in image] for image in asked],
+        image_size=96,
         max_new_tokens=[[6] * len(image) for image in asked],
     )
     tokenizer = model.backbone.tokenizer.tokenizer

@@ -112,17 +112,19 @@ def flop_table(model: dict, *, name: str) -> ResultTable:
     """GFLOPs of an image with one expression, and what a further expression adds."""
     from mmseg_mllm.analysis import build_on_meta, count_flops
     from mmseg_mllm.analysis.complexity import BRANCH_TOKENS, PREFIX_TOKENS
+    from mmseg_mllm.input_size import size_text
 
     segmentor = build_on_meta(model, merged=True)
     one, two = (count_flops(segmentor, expressions=k) for k in (1, 2))
     size = segmentor.backbone.image_size
+    tokens = segmentor.backbone.num_image_tokens(size)
 
     def row(part: str, first: int, both: int) -> dict:
         further = (both - first) / 1e9
         return {"part": part, "image with 1 expression": first / 1e9, "each further expression": further}
 
     return ResultTable(
-        title=f"GFLOPs of {name}, image {size} x {size} ({segmentor.backbone.num_image_tokens(size)} tokens)",
+        title=f"GFLOPs of {name}, image {size_text(size)} ({tokens} tokens)",
         names=["part"],
         rows=[row(part, one[part], two[part]) for part in one],
         total=row("total", sum(one.values()), sum(two.values())),

@@ -12,6 +12,7 @@ from mmseg_mllm.analysis.benchmarks.way import Setting
 from mmseg_mllm.analysis.complexity import build_on_meta
 from mmseg_mllm.compat import quiet_upstream
 from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.input_size import height_width
 from mmseg_mllm.models.decode_heads import DSFFHead
 
 
@@ -60,14 +61,15 @@ def build_mask_decoder(config: Config, setting: Setting) -> MaskDecoder:
     )
     with torch.device(setting.device), quiet_upstream():
         head = MODELS.build({**sizes, **config.model.decode_head, "pretrained": None}).eval()
-    side = backbone.image_size // backbone.patch_size
+    cells = [side // backbone.patch_size for side in height_width(backbone.image_size)]
+    tokens = backbone.token_grid(backbone.image_size)
     B, K, (C_v, C_l) = setting.images, setting.expressions, backbone.out_channels
     # What the backbone hands over is in its dtype.
     like = dict(device=setting.device, dtype=getattr(torch, setting.dtype))
     return MaskDecoder(
         head=head,
-        detail=torch.randn(B, C_v, side, side, **like),
-        semantic=torch.randn(B, C_l, side // backbone.downsample, side // backbone.downsample, **like),
+        detail=torch.randn(B, C_v, *cells, **like),
+        semantic=torch.randn(B, C_l, *tokens, **like),
         queries=torch.randn(B, K, C_l, **like),
         setting=setting,
     )

@@ -30,10 +30,10 @@ def pipeline(config: Config, setting: Setting) -> Benchmark:
         if not len(dataset):
             raise ConfigError(f"{name}_dataloader: the dataset is empty")
         count = min(SAMPLES, len(dataset))
-        side = dataset[0]["inputs"].shape[-1]
+        height, width = dataset[0]["inputs"].shape[1:]
         bare = f"{name} images: decode, resize"
         ways[f"{name} pipeline"] = Way(run=_pipeline(dataset, count), images=count)
-        ways[bare] = Way(run=_bare(dataset, count, side), images=count)
+        ways[bare] = Way(run=_bare(dataset, count, (width, height)), images=count)
         # Training changes the image at random.
         pairs.append(Pair(way=f"{name} pipeline", plain=bare, differ="" if name == "test" else None))
     return Benchmark(ways=ways, pairs=pairs, result="first image's values, 0 to 255", cpu_time=True)
@@ -47,14 +47,14 @@ def _pipeline(dataset: BaseDataset, count: int) -> Callable[[], Tensor]:
     return run
 
 
-def _bare(dataset: BaseDataset, count: int, side: int) -> Callable[[], Tensor]:
+def _bare(dataset: BaseDataset, count: int, size: tuple[int, int]) -> Callable[[], Tensor]:
     paths = [dataset.get_data_info(i)["img_path"] for i in _spread(dataset, count)]
 
     def run() -> Tensor:
         images = []
         for path in paths:
             with Image.open(path) as image:
-                images.append(np.array(image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)))
+                images.append(np.array(image.convert("RGB").resize(size, Image.Resampling.BICUBIC)))
         return torch.from_numpy(images[0].transpose(2, 0, 1))
 
     return run

@@ -22,9 +22,9 @@ def training(config: Config, setting: Setting) -> Benchmark:
     """Forward, backward and optimiser on what the config trains; each expression alone, and all jointly."""
     segmentor = build_random(config.model, setting, merged=False)
     optimizer = _optimizer(segmentor, config)
-    side = segmentor.backbone.image_size
-    images = random_images(side, setting)
-    samples = samples_of(expression_texts(setting.expressions), setting, mask_side=side)
+    size = segmentor.backbone.image_size
+    images = random_images(size, setting)
+    samples = samples_of(expression_texts(setting.expressions), setting, mask_size=size)
 
     def way(protocol: str) -> Way:
         def step() -> None:

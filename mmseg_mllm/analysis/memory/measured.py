@@ -23,11 +23,11 @@ def measured_step(model: dict, *, images: int, expressions: int, dtype: str, dev
     """
     setting = Setting(device=device, dtype=dtype, images=images, expressions=expressions, repeats=1)
     segmentor = build_random(model, setting, merged=False).train()
-    side = segmentor.backbone.image_size
+    size = segmentor.backbone.image_size
 
     def step() -> None:
-        inputs = random_images(side, setting)
-        samples = samples_of(expression_texts(expressions), setting, mask_side=side)
+        inputs = random_images(size, setting)
+        samples = samples_of(expression_texts(expressions), setting, mask_size=size)
         sum(segmentor.loss(inputs, samples).values()).backward()
 
     if device.type == "cuda":

@@ -63,7 +63,7 @@ def step_memory(
     live = LiveStorages(workspace=None if gpu else cpu_workspace)
     segmentor = build_on_meta(model, dtype=dtype).train()
     segmentor.backbone.tokenizer = SyntheticTokenizer(vocab_size=segmentor.backbone.vocab_size)
-    side = segmentor.backbone.image_size
+    size = segmentor.backbone.image_size
     with SizesOnly():
         fake_tensors(segmentor)
         setting = Setting(
@@ -84,8 +84,8 @@ def step_memory(
                 for tensor in tensors:
                     tensor.grad = torch.zeros_like(tensor)
             live.part = "images, masks"
-            inputs = random_images(side, setting)
-            samples = samples_of(expression_texts(expressions), setting, mask_side=side)
+            inputs = random_images(size, setting)
+            samples = samples_of(expression_texts(expressions), setting, mask_size=size)
             sum(segmentor.loss(inputs, samples).values()).backward()
     held = {part: live.live[part] for part in (FROZEN, TRAINED, GRADIENTS)}
     return StepMemory(

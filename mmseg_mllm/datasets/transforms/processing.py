@@ -8,6 +8,8 @@ from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 from PIL import Image
 
+from mmseg_mllm.input_size import InputSize, height_width, input_size
+
 LONGEST_JPEG = 65_500
 """Pixels; the bound of libjpeg, on which OpenCV and Pillow stand."""
 
@@ -38,22 +40,22 @@ class ResizeToInput(BaseTransform):
     Masks that are already loaded follow with the nearest pixel, and boxes are scaled.
 
     Args:
-        size: Side of the square input in pixels.
+        size: Side of the square input in pixels, or (height, width).
     """
 
-    def __init__(self, *, size: int) -> None:
-        self.size = size
+    def __init__(self, *, size: InputSize) -> None:
+        self.size = height_width(input_size(size))
 
     def transform(self, results: dict) -> dict:
-        size = (self.size, self.size)
         height, width = results["img"].shape[:2]
-        results["img"] = np.array(Image.fromarray(results["img"]).resize(size, Image.Resampling.BICUBIC))
-        results["img_shape"] = size
+        image = Image.fromarray(results["img"]).resize(self.size[::-1], Image.Resampling.BICUBIC)
+        results["img"] = np.array(image)
+        results["img_shape"] = self.size
         for name in ("gt_masks", "gt_ignored"):
             if name in results:
-                results[name] = _resize_masks(results[name], size)
+                results[name] = _resize_masks(results[name], self.size)
         if "gt_bboxes" in results:
-            x, y = self.size / width, self.size / height
+            x, y = self.size[1] / width, self.size[0] / height
             results["gt_bboxes"] = results["gt_bboxes"] * np.array([x, y, x, y], dtype=np.float32)
         return results
 
@@ -85,5 +87,5 @@ class RandomJPEGQuality(BaseTransform):
 def _resize_masks(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(K, H, W) bool to (K, *size) by the nearest pixel; bytes are looked at as they are, not copied."""
     images = [Image.fromarray(mask.view(np.uint8)) for mask in masks]
-    resized = [np.asarray(image.resize(size, Image.Resampling.NEAREST)) for image in images]
+    resized = [np.asarray(image.resize(size[::-1], Image.Resampling.NEAREST)) for image in images]
     return np.stack(resized).view(bool)

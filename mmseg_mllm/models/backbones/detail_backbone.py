@@ -6,6 +6,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.input_size import InputSize, height_width
 from mmseg_mllm.models.layers import resize_concat
 
 
@@ -16,29 +17,29 @@ class DetailBackbone(BaseModule):
         backbone: Config of the backbone. Its outputs after the one in use would be computed for nothing, and
             their parameters left without gradient: cut it off by ``num_stages`` or ``out_indices``.
         index: Which of its outputs is taken.
-        image_size: Side of the input in pixels.
+        image_size: Of the input.
 
     Attributes:
         out_channels: Width of that output.
         stride: Pixels of the input per pixel of that output.
     """
 
-    def __init__(self, *, backbone: dict, index: int, image_size: int) -> None:
+    def __init__(self, *, backbone: dict, index: int, image_size: InputSize) -> None:
         super().__init__()
         self.index = index
         device = torch.get_default_device()
         with torch.device("cpu"):  # many backbones can't be built on the meta device
             self.backbone = MODELS.build(backbone)
-            self.out_channels, self.stride = self._measure(image_size)
+            self.out_channels, self.stride = self._measure(height_width(image_size))
         if device.type == "meta":
             self.to(device)
 
     @torch.no_grad()
-    def _measure(self, image_size: int) -> tuple[int, int]:
+    def _measure(self, size: tuple[int, int]) -> tuple[int, int]:
         self.backbone.eval()
-        feature_map = self._map(torch.zeros(1, 3, image_size, image_size))
+        feature_map = self._map(torch.zeros(1, 3, *size))
         self.backbone.train()
-        return feature_map.shape[1], round(image_size / feature_map.shape[-1])
+        return feature_map.shape[1], round(size[1] / feature_map.shape[-1])
 
     def _map(self, images: Tensor) -> Tensor:
         maps = self.backbone(images)
@@ -50,6 +51,6 @@ class DetailBackbone(BaseModule):
         return maps[self.index]
 
     def forward(self, images: Tensor, vision_map: Tensor) -> Tensor:
-        """images (B, 3, S, S) and vision_map (B, C_v, h, w) -> (B, C_v + C, S / stride, S / stride)."""
+        """images (B, 3, H, W) and vision_map (B, C_v, h, w) -> (B, C_v + C, H / stride, W / stride)."""
         feature_map = self._map(images)
         return resize_concat((vision_map, feature_map.to(vision_map.dtype)), size=feature_map.shape[2:])

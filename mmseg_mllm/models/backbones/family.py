@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.input_size import InputSize, height_width
 from mmseg_mllm.models.backbones.chat_format import ChatFormat
 from mmseg_mllm.models.features import VisionFeatures
 
@@ -22,6 +23,7 @@ class Family(ABC):
             tokens of it.
         text_model: Path of the language model.
         both_ways: Whether the language model lets an image's tokens see one another both ways.
+        squares_only: Whether the vision tower takes square images alone.
         vision_types, text_types: The ``model_type`` that ``vision_config`` and ``text_config`` may be of.
     """
 
@@ -30,6 +32,7 @@ class Family(ABC):
     projector: ClassVar[tuple[str, ...]]
     text_model: ClassVar[str] = "language_model"
     both_ways: ClassVar[bool] = False
+    squares_only: ClassVar[bool] = True
     vision_types: ClassVar[tuple[str, ...]]
     text_types: ClassVar[tuple[str, ...]]
 
@@ -47,13 +50,14 @@ class Family(ABC):
 
     @abstractmethod
     def see(self, model: PreTrainedModel, images: Tensor) -> VisionFeatures:
-        """The vision map and the image tokens, both in row order, of (B, 3, S, S) normalised images."""
+        """The vision map and the image tokens, both in row order, of (B, 3, H, W) normalised images."""
 
-    def positions(self, is_image: Sequence[bool]) -> list[list[int]]:
+    def positions(self, is_image: Sequence[bool], *, grid: tuple[int, int]) -> list[list[int]]:
         """Rows of positions of a prefix; what follows goes on after the largest.
 
         Args:
             is_image: Of each of its tokens, whether it is one of the image's.
+            grid: Rows and columns of these.
         """
         return [list(range(len(is_image)))]
 
@@ -86,26 +90,36 @@ class Family(ABC):
         """The modules at paths below ``model.model``."""
         return [model.model.get_submodule(path) for path in paths]
 
-    def check_image_size(self, side: int, config: PretrainedConfig) -> None:
-        """See that the model takes square images of this side.
+    def check_image_size(self, size: InputSize, config: PretrainedConfig) -> None:
+        """See that the model takes images of this size.
 
         Raises:
             ConfigError: it does not.
         """
         own, step = self.image_size(config), self.patch_size(config) * self.downsample(config)
-        if side != own and (side % step or side < step):
-            low = max(side // step, 1) * step
+        if size == own:
+            return
+        sides = height_width(size)
+        if self.squares_only and sides[0] != sides[1]:
             raise ConfigError(
-                f"image_size={side}: must be a multiple of {step}, such as {low} or {low + step}"
+                f"image_size={size}: {config.model_type} takes square images alone; give one number, such "
+                f"as {own}"
             )
-        tokens, most = (side // step) ** 2, config.text_config.max_position_embeddings
-        if side != own and tokens >= most:
+        for side in sides:
+            if side % step or side < step:
+                low = max(side // step, 1) * step
+                what = "" if sides[0] == sides[1] else f"{side} "
+                raise ConfigError(
+                    f"image_size={size}: {what}must be a multiple of {step}, such as {low} or {low + step}"
+                )
+        tokens, most = sides[0] * sides[1] // step**2, config.text_config.max_position_embeddings
+        if tokens >= most:
             raise ConfigError(
-                f"image_size={side}: such an image takes {tokens:,} tokens, the language model reads {most:,}"
+                f"image_size={size}: such an image takes {tokens:,} tokens, the language model reads {most:,}"
             )
 
 
 def to_map(tokens: Tensor) -> Tensor:
-    """(B, S * S, C) tokens in row order -> (B, C, S, S)."""
+    """(B, S * S, C) tokens of a square in row order -> (B, C, S, S)."""
     side = isqrt(tokens.shape[1])
     return tokens.transpose(1, 2).unflatten(2, (side, side))

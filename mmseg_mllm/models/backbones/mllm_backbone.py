@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Sequence
+from math import prod
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from mmseg_mllm.compat import cache_argument, enable_gradient_checkpointing
 from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.input_size import InputSize, height_width, input_size
 from mmseg_mllm.models.backbones.adapters import (
     inject_lora,
     merge_adapters,
@@ -24,12 +26,12 @@ from mmseg_mllm.models.backbones.branch_attention import use_branch_attention
 from mmseg_mllm.models.backbones.chat_tokenizer import build_tokenizer
 from mmseg_mllm.models.backbones.compute_dtype import compute_dtype
 from mmseg_mllm.models.backbones.families import family_of
-from mmseg_mllm.models.backbones.family import to_map
 from mmseg_mllm.models.backbones.greedy import Asked, up_to_first, write_on
 from mmseg_mllm.models.backbones.hf_model import build_hf_model, check_folder
 from mmseg_mllm.models.backbones.quantization import check_quantization, quantize
 from mmseg_mllm.models.backbones.sequence_layout import Branch, SequenceLayout, pack
 from mmseg_mllm.models.features import MLLMFeatures, ReadPrefix, VisionFeatures
+from mmseg_mllm.models.layers import to_map
 from mmseg_mllm.weights import packaged
 
 
@@ -57,8 +59,8 @@ class MLLMBackbone(BaseModule):
         gradient_checkpointing: Recompute the LLM's and vision tower's layers in the backward pass.
         quantization: 'nf4' (4 bit) or 'int8' for the LLM's linears, by bitsandbytes; LoRA on top is QLoRA.
             All else stays in ``dtype``, on the meta device everything. They pass the host's memory whole.
-        image_size: Side of the input in pixels, if not that of ``arch``: the tower's position embeddings are
-            then interpolated. A multiple of the pixels that one image token stands for.
+        image_size: Side of the input in pixels or (height, width), if not that of ``arch``: multiples of what
+            one image token stands for. The tower's position embeddings are then interpolated.
 
     Raises:
         CheckpointError: ``pretrained`` holds no such model.
@@ -77,7 +79,7 @@ class MLLMBackbone(BaseModule):
         dtype: str = "float32",
         gradient_checkpointing: bool = False,
         quantization: str | None = None,
-        image_size: int | None = None,
+        image_size: InputSize | None = None,
     ) -> None:
         super().__init__()
         self.base_name = pretrained  # whose frozen weights a checkpoint leaves out
@@ -107,7 +109,7 @@ class MLLMBackbone(BaseModule):
         config = self.model.config
         self.patch_size = self.family.patch_size(config)
         self.downsample = self.family.downsample(config)
-        self.image_size = image_size or self.family.image_size(config)
+        self.image_size = input_size(image_size or self.family.image_size(config))
         self.family.check_image_size(self.image_size, config)
         self.out_channels = (config.vision_config.hidden_size, config.text_config.hidden_size)
         self.vocab_size = config.text_config.vocab_size
@@ -138,16 +140,20 @@ class MLLMBackbone(BaseModule):
         """Nothing: weights came with construction, and a random start would destroy pretrained ones."""
         self._is_init = True
 
-    def num_image_tokens(self, image_size: int) -> int:
-        """How many tokens an image of this side (pixels) takes in the LLM."""
-        return (image_size // self.patch_size // self.downsample) ** 2
+    def token_grid(self, image_size: InputSize) -> tuple[int, int]:
+        """Rows and columns of the tokens that an image of this size takes in the LLM."""
+        return tuple(side // self.patch_size // self.downsample for side in height_width(image_size))
+
+    def num_image_tokens(self, image_size: InputSize) -> int:
+        """How many these are."""
+        return prod(self.token_grid(image_size))
 
     def layout(
         self,
         system: str,
         turns: Sequence[Sequence[tuple[str, str]]],
         *,
-        image_size: int,
+        image_size: InputSize,
         supervised: bool,
     ) -> SequenceLayout:
         """Token layout of B images.
@@ -155,42 +161,40 @@ class MLLMBackbone(BaseModule):
         Args:
             system: System message (``PromptStyle.system``).
             turns: Per image and branch the question and the answer (``PromptStyle.branch``).
-            image_size: Side of the input in pixels.
+            image_size: Of the input.
             supervised: Whether the answers are trained.
 
         Raises:
             ConfigError: the backbone was built without a tokenizer.
         """
-        ids, chat = self._prefix_ids(system, image_size), self.family.chat
-        texts = [[chat.branch(*turn) for turn in image] for image in turns]
-        prefix = chat.prefix(system)
-        return self.pack(
-            ids, [self.tokenizer.branches(prefix, image, supervised=supervised) for image in texts]
-        )
+        ids, prefix = self._prefix_ids(system, image_size), self.family.chat.prefix(system)
+        texts = [[self.family.chat.branch(*turn) for turn in image] for image in turns]
+        branches = [self.tokenizer.branches(prefix, image, supervised=supervised) for image in texts]
+        return self.pack(ids, branches, image_size=image_size)
 
-    def pack(self, prefix_ids: Sequence[int], branches: Sequence[Sequence[Branch]]) -> SequenceLayout:
-        """Layout of token ids: a prefix with an image, and the branches of each of B images."""
-        image_id = self.tokenizer.image_id
+    def pack(
+        self, prefix_ids: Sequence[int], branches: Sequence[Sequence[Branch]], *, image_size: InputSize
+    ) -> SequenceLayout:
+        """Layout of token ids: a prefix with an image of that size, and the branches of each of B images."""
+        image_id, grid = self.tokenizer.image_id, self.token_grid(image_size)
         return pack(
             prefix=prefix_ids,
             branches=branches,
             image_token_id=image_id,
-            positions=self.family.positions([token == image_id for token in prefix_ids]),
+            image_grid=grid,
+            positions=self.family.positions([token == image_id for token in prefix_ids], grid=grid),
             both_ways=self.family.both_ways,
         )
 
     def questions(
-        self, system: str, questions: Sequence[Sequence[str]], *, image_size: int
+        self, system: str, questions: Sequence[Sequence[str]], *, image_size: InputSize
     ) -> tuple[list[int], list[list[list[int]]]]:
-        """Token ids of the prefix, and per image of the questions that follow it.
-
-        Arguments and errors are those of :meth:`layout`.
-        """
+        """Token ids of the prefix, and per image of the questions that follow it, as for :meth:`layout`."""
         ids, chat = self._prefix_ids(system, image_size), self.family.chat
         texts = [[chat.branch(question, "")[0] for question in image] for image in questions]
         return ids, [self.tokenizer.questions(chat.prefix(system), image) for image in texts]
 
-    def _prefix_ids(self, system: str, image_size: int) -> list[int]:
+    def _prefix_ids(self, system: str, image_size: InputSize) -> list[int]:
         if self.tokenizer is None:
             raise ConfigError(
                 "the backbone has no tokenizer: set `pretrained` to a folder with one, or `tokenizer`"
@@ -208,7 +212,7 @@ class MLLMBackbone(BaseModule):
         """Run the vision tower once per image and the LLM once over all sequences.
 
         Args:
-            images: (B, 3, H, W) float, normalised; H = W.
+            images: (B, 3, H, W) float, normalised.
             layout: Sequences of the same B images.
         """
         return self.read(self.see(images), layout)
@@ -227,7 +231,7 @@ class MLLMBackbone(BaseModule):
         hidden = self.hidden_states(vision, layout)
         return MLLMFeatures(
             detail=vision.detail,
-            semantic=to_map(hidden[layout.image_reads]),
+            semantic=to_map(hidden[layout.image_reads], layout.image_grid),
             queries=hidden[layout.slot_reads],
             image_index=layout.slot_images,
             loss_text=self._text_loss(hidden, layout),
@@ -249,17 +253,14 @@ class MLLMBackbone(BaseModule):
             return self.model.lm_head(hidden[layout.answer_reads]).float()
 
     @torch.no_grad()
-    def read_prefix(self, vision: VisionFeatures, system: str, *, image_size: int) -> ReadPrefix:
-        """Read the words before the image and the image, and keep what questions need of them.
-
-        Arguments and errors are those of :meth:`layout`.
-        """
+    def read_prefix(self, vision: VisionFeatures, system: str, *, image_size: InputSize) -> ReadPrefix:
+        """Read the words up to the image, as for :meth:`layout`, and keep what questions need of them."""
         ids, no_branches = self._prefix_ids(system, image_size), [[]] * len(vision.detail)
-        layout = self.pack(ids, no_branches).to(vision.detail.device)
+        layout = self.pack(ids, no_branches, image_size=image_size).to(vision.detail.device)
         cache = DynamicCache()
         with self.autocast():
             hidden = self._read(layout, vision, cache=cache)
-            semantic = to_map(hidden[layout.image_reads])
+            semantic = to_map(hidden[layout.image_reads], layout.image_grid)
         kept = tuple((layer.keys, layer.values) for layer in cache.layers)
         return ReadPrefix(detail=vision.detail, semantic=semantic, keys_values=kept)
 
@@ -292,6 +293,7 @@ class MLLMBackbone(BaseModule):
         vision: VisionFeatures,
         questions: Sequence[Sequence[Sequence[int]]],
         *,
+        image_size: InputSize,
         max_new_tokens: Sequence[Sequence[int]],
     ) -> list[list[list[int]]]:
         """Answers that the model writes by itself, greedily, up to the first [SEG] or [REJ].
@@ -299,6 +301,7 @@ class MLLMBackbone(BaseModule):
         Args:
             vision: Of B images.
             questions: Per image the token ids of its questions, each with the prefix before it.
+            image_size: Of the images.
             max_new_tokens: Per image and question, where its answer ends at the latest.
 
         Returns:
@@ -312,7 +315,7 @@ class MLLMBackbone(BaseModule):
                 continue
             with self.autocast():
                 written = write_on(
-                    self._asked(vision.of_image(b, times=len(asked)), asked),
+                    self._asked(vision.of_image(b, times=len(asked)), asked, self.token_grid(image_size)),
                     text_model=self.text_model,
                     lm_head=self.model.lm_head,
                     position_argument=self.family.position_argument,
@@ -324,15 +327,14 @@ class MLLMBackbone(BaseModule):
             answers.append([up_to_first(ids, ends) for ids in cut])
         return answers
 
-    def _asked(self, vision: VisionFeatures, questions: Sequence[Sequence[int]]) -> Asked:
+    def _asked(self, vision: VisionFeatures, questions: Sequence[Sequence[int]], grid: tuple) -> Asked:
         """K questions, each with the prefix before it, and the image K times."""
         image_id, pad = self.tokenizer.image_id, self.tokenizer.turn_end_id
         length, device = max(map(len, questions)), vision.image_tokens.device
         spare = [length - len(ids) for ids in questions]
-        ids = torch.tensor(
-            [[pad] * n + list(q) for n, q in zip(spare, questions, strict=True)], device=device
-        )
-        rows = [self.family.positions([token == image_id for token in question]) for question in questions]
+        padded = [[pad] * n + list(q) for n, q in zip(spare, questions, strict=True)]
+        ids = torch.tensor(padded, device=device)
+        rows = [self.family.positions([token == image_id for token in q], grid=grid) for q in questions]
         positions = [[[0] * n + row for row in own] for n, own in zip(spare, rows, strict=True)]
         embeds = self.model.get_input_embeddings()(ids)
         at_image = ids == image_id

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from math import isqrt
 
 import torch
 from torch import Tensor
@@ -93,8 +94,9 @@ class SequenceLayout:
         position_ids: (R, L) int64, R rows of positions (see ``Family.positions``); they begin in each prefix,
             and go on after its largest in each branch.
         grid: What sees what.
-        image_positions: (B, T) int64, positions of the T image tokens.
+        image_positions: (B, T) int64, positions of the T image tokens, row by row of the image.
         image_reads: (B, T) int64.
+        image_grid: Their rows and columns.
         slot_images: (E,) int64, the image of each expression, in order.
         slot_reads: (E,) int64.
         answer_reads: (M,) int64, one per supervised token.
@@ -107,6 +109,7 @@ class SequenceLayout:
     grid: BranchGrid
     image_positions: Tensor
     image_reads: Tensor
+    image_grid: tuple[int, int]
     slot_images: Tensor
     slot_reads: Tensor
     answer_reads: Tensor
@@ -129,6 +132,7 @@ def pack(
     prefix: Sequence[int],
     branches: Sequence[Sequence[Branch]],
     image_token_id: int,
+    image_grid: tuple[int, int] | None = None,
     positions: Sequence[Sequence[int]] | None = None,
     both_ways: bool = False,
 ) -> SequenceLayout:
@@ -138,6 +142,7 @@ def pack(
         prefix: Token ids, the image's T tokens among them.
         branches: B lists of branches.
         image_token_id: Id of the image token.
+        image_grid: Rows and columns of the image's tokens; those of a square by default.
         positions: R rows of the prefix's positions; 0, 1, ... by default.
         both_ways: Whether the image's tokens see one another both ways.
     """
@@ -180,6 +185,7 @@ def pack(
         ),
         image_positions=image_positions,
         image_reads=image_positions if both_ways else image_positions - 1,
+        image_grid=image_grid or (isqrt(len(in_prefix)),) * 2,
         slot_images=_long([b for b, branch in flat for _ in branch.slots]),
         slot_reads=_long([start + slot - 1 for _, branch, start in placed for slot in branch.slots]),
         answer_reads=_long([read for read, _, _ in answers]),

@@ -150,7 +150,7 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
     def look(self, inputs: Tensor) -> SeenImages:
         """Everything that questions about B images have in common: (B, 3, H, W) float, normalised."""
         backbone = self.backbone
-        prefix = backbone.read_prefix(self.see(inputs), self.prompt.system, image_size=inputs.shape[-1])
+        prefix = backbone.read_prefix(self.see(inputs), self.prompt.system, image_size=_size(inputs))
         with backbone.autocast():
             return SeenImages(prefix=prefix, encoded=self.decode_head.encode(prefix.detail, prefix.semantic))
 
@@ -179,9 +179,12 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
 
     def _answer_part(self, seen: SeenImages, data_samples: Sequence[SegDataSample]) -> list[Answers]:
         backbone = self.backbone
-        image_size = seen.prefix.semantic.shape[-1] * backbone.downsample * backbone.patch_size
+        rows, columns = seen.prefix.semantic.shape[2:]
+        step = backbone.downsample * backbone.patch_size
         turns = [[self.prompt.branch([text]) for text in sample.expressions] for sample in data_samples]
-        layout = backbone.layout(self.prompt.system, turns, image_size=image_size, supervised=False)
+        layout = backbone.layout(
+            self.prompt.system, turns, image_size=(rows * step, columns * step), supervised=False
+        )
         features = backbone.read_on(seen.prefix, layout)
         logits = self._mask_logits(features, seen.encoded)
         return self._answered(features, logits, data_samples, protocol=protocol_of("independent"))
@@ -280,7 +283,7 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
                     for group in groups
                 ]
             )
-        return self.backbone.layout(style.system, turns, image_size=inputs.shape[-1], supervised=supervised)
+        return self.backbone.layout(style.system, turns, image_size=_size(inputs), supervised=supervised)
 
     def _style(self, *, supervised: bool) -> PromptStyle:
         return prompt_style(PAPER_PROMPT) if self.protocol.paper and not supervised else self.prompt
@@ -291,10 +294,12 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
         """Features of answers that the model wrote; ``rejected`` where it wrote no [SEG]."""
         backbone = self.backbone
         questions = [[self.prompt.branch([text])[0] for text in s.expressions] for s in data_samples]
-        prefix_ids, asked = backbone.questions(self.prompt.system, questions, image_size=inputs.shape[-1])
+        size = _size(inputs)
+        prefix_ids, asked = backbone.questions(self.prompt.system, questions, image_size=size)
         written = backbone.generate(
             vision,
             [[prefix_ids + question for question in image] for image in asked],
+            image_size=size,
             max_new_tokens=[[MAX_NEW_TOKENS + len(question) for question in image] for image in asked],
         )
         branches, rejected = [], []
@@ -305,7 +310,7 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
                 ids = question + (answer[:-1] if ends else answer)
                 branches[-1].append(Branch(ids=ids, slots=[len(ids)]))
                 rejected.append(answer[-1:] != [backbone.tokenizer.seg_id])
-        features = backbone.read(vision, backbone.pack(prefix_ids, branches))
+        features = backbone.read(vision, backbone.pack(prefix_ids, branches, image_size=size))
         return replace(
             features, rejected=torch.tensor(rejected, dtype=torch.bool, device=features.queries.device)
         )
@@ -318,6 +323,12 @@ class MLLMSegmentor(NotForMMSegAPIs, BaseSegmentor):
             asked = (features.queries, features.image_index)
             parts = zip(*(x.split(self.max_expressions) for x in asked), strict=True)
             return torch.cat([self.decode_head.decode(encoded, *part) for part in parts])
+
+
+def _size(inputs: Tensor) -> tuple[int, int]:
+    """Height and width of (B, 3, H, W) images."""
+    height, width = inputs.shape[2:]
+    return height, width
 
 
 def _with_answers(data_samples: Sequence[SegDataSample], found: Sequence[Answers]) -> list[SegDataSample]:

@@ -41,31 +41,33 @@ def test_drawn_anew_and_evenly():
     assert all(150 < times < 250 for times in seen.values())
 
 
-def test_image_is_resized_as_pillow_does():
-    results = ResizeToInput(size=28)(dict(img=PHOTO, ori_shape=(37, 45), img_shape=(37, 45)))
-    expected = Image.fromarray(PHOTO).resize((28, 28), resample=Image.BICUBIC)
+@pytest.mark.parametrize(("size", "shape"), [(28, (28, 28)), ((28, 42), (28, 42))])
+def test_image_is_resized_as_pillow_does(size, shape):
+    results = ResizeToInput(size=size)(dict(img=PHOTO, ori_shape=(37, 45), img_shape=(37, 45)))
+    expected = Image.fromarray(PHOTO).resize(shape[::-1], resample=Image.BICUBIC)
     assert results["img"].dtype == np.uint8
     assert np.array_equal(results["img"], np.asarray(expected))
-    assert results["img_shape"] == (28, 28)
+    assert results["img_shape"] == results["img"].shape[:2] == shape
     assert results["ori_shape"] == (37, 45)
     assert "gt_masks" not in results
 
 
-@pytest.mark.parametrize("size", [28, 64, 37])
+@pytest.mark.parametrize("size", [28, (64, 64), (37, 64), (64, 28)])
 def test_masks_take_the_nearest_pixel(size):
     masks = np.random.default_rng(1).random((3, 37, 45)) < 0.4
     results = ResizeToInput(size=size)(dict(img=PHOTO, gt_masks=masks, ori_shape=(37, 45)))
-    rows = np.floor((np.arange(size) + 0.5) * 37 / size).astype(int)
-    columns = np.floor((np.arange(size) + 0.5) * 45 / size).astype(int)
+    height, width = (size, size) if isinstance(size, int) else size
+    rows = np.floor((np.arange(height) + 0.5) * 37 / height).astype(int)
+    columns = np.floor((np.arange(width) + 0.5) * 45 / width).astype(int)
     assert results["gt_masks"].dtype == bool
     assert np.array_equal(results["gt_masks"], masks[:, rows][:, :, columns])
 
 
 def test_boxes_are_scaled_with_the_masks():
     boxes = np.array([[9, 0, 45, 37], [4.5, 18.5, 9, 37], [0, 0, 0, 0]], dtype=np.float32)
-    results = ResizeToInput(size=74)(dict(img=PHOTO, gt_bboxes=boxes, ori_shape=(37, 45)))
+    results = ResizeToInput(size=(74, 90))(dict(img=PHOTO, gt_bboxes=boxes, ori_shape=(37, 45)))
     assert results["gt_bboxes"].dtype == np.float32
-    expected = [[14.8, 0, 74, 74], [7.4, 37, 14.8, 74], [0, 0, 0, 0]]
+    expected = [[18, 0, 90, 74], [9, 37, 18, 74], [0, 0, 0, 0]]
     np.testing.assert_allclose(results["gt_bboxes"], expected, rtol=1e-6)
     assert boxes[0].tolist() == [9, 0, 45, 37]
 

@@ -56,6 +56,12 @@ def test_the_vision_map_is_resized_and_comes_first(images):
     torch.testing.assert_close(detail[:, 24:], segmentor.detail_backbone.backbone(images)[0])
 
 
+def test_maps_of_a_rectangle():
+    segmentor = build(image_size=(32, 48))
+    assert segmentor.detail_backbone.stride == 4
+    assert segmentor.see(torch.zeros(1, 3, 32, 48)).detail.shape == (1, 32, 8, 12)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_loss_trains_it(images, dtype):
     segmentor = build(dtype=dtype).train()

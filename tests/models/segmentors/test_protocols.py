@@ -184,7 +184,7 @@ def test_a_long_expression_is_repeated_to_its_end(build_segmentor, images, monke
     text = " ".join(["a large red circle"] * 50)
     said = backbone.tokenizer.tokenizer(f"Sure, the mask of {text} is [SEG]").input_ids
 
-    def generate(vision, questions, *, max_new_tokens):
+    def generate(vision, questions, *, image_size, max_new_tokens):
         return [[said[:limit] for limit in image] for image in max_new_tokens]
 
     monkeypatch.setattr(backbone, "generate", generate)
@@ -218,10 +218,11 @@ def test_an_answer_is_as_long_as_its_own_bound_allows(talkative, images):
     prefix, asked = backbone.questions(talkative.prompt.system, questions, image_size=images.shape[-1])
     asked = [[prefix + ids for ids in image] for image in asked]
     vision = talkative.see(images[:1])
-    (together,) = backbone.generate(vision, asked, max_new_tokens=[[2, 9, 5]])
+    (together,) = backbone.generate(vision, asked, image_size=32, max_new_tokens=[[2, 9, 5]])
     assert [len(ids) for ids in together] == [2, 9, 5]
     for ids, answer, limit in zip(asked[0], together, (2, 9, 5), strict=True):
-        assert backbone.generate(vision, [[ids]], max_new_tokens=[[limit]]) == [[answer]]
+        alone = backbone.generate(vision, [[ids]], image_size=32, max_new_tokens=[[limit]])
+        assert alone == [[answer]]
 
 
 def test_generate_trains_as_independent(build_segmentor, images, monkeypatch):

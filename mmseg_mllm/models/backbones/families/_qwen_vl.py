@@ -1,7 +1,6 @@
 """What Qwen2.5-VL and Qwen3-VL have in common: patches in blocks, and positions of three kinds (M-RoPE)."""
 
 from collections.abc import Sequence
-from math import isqrt
 
 import torch
 from torch import Tensor
@@ -37,6 +36,8 @@ class QwenVL(family.Family):
         answer=f"{{text}}{TURN_END}",
     )
 
+    squares_only = False
+
     def image_size(self, config: PretrainedConfig) -> int:
         return SIDE * self.patch_size(config)
 
@@ -46,12 +47,12 @@ class QwenVL(family.Family):
     def downsample(self, config: PretrainedConfig) -> int:
         return config.vision_config.spatial_merge_size
 
-    def positions(self, is_image: Sequence[bool]) -> list[list[int]]:
-        """Time, row and column; an image takes as many as it has rows of tokens, text one for each token."""
-        start, count = is_image.index(True), sum(is_image)
-        side = isqrt(count)
-        after = range(start + side, start + side + len(is_image) - start - count)
-        cells = [(0, i // side, i % side) for i in range(count)]
+    def positions(self, is_image: Sequence[bool], *, grid: tuple[int, int]) -> list[list[int]]:
+        """Time, row and column; an image takes as many as its longer side has tokens, text one for each."""
+        start, (rows, columns) = is_image.index(True), grid
+        cells = [(0, row, column) for row in range(rows) for column in range(columns)]
+        end = start + max(grid)
+        after = range(end, end + len(is_image) - start - len(cells))
         return [[*range(start), *(start + cell[axis] for cell in cells), *after] for axis in range(3)]
 
     def position_argument(self, positions: Tensor) -> Tensor:
@@ -59,22 +60,22 @@ class QwenVL(family.Family):
 
 
 def to_blocks(images: Tensor, vision: PretrainedConfig) -> Tensor:
-    """(B, 3, S, S) -> (B * S * S / P², 3 * T * P²): flat patches, repeated T times, block after block."""
+    """(B, 3, H, W) -> (B * H * W / P², 3 * T * P²): flat patches, repeated T times, block after block."""
     p, m = vision.patch_size, vision.spatial_merge_size
     cells = images.unflatten(3, (-1, m, p)).unflatten(2, (-1, m, p))  # B, 3, rows, m, p, columns, m, p
     blocks = cells.permute(0, 2, 5, 3, 6, 1, 4, 7).flatten(0, 4)
     return blocks[:, :, None].expand(-1, -1, vision.temporal_patch_size, -1, -1).flatten(1)
 
 
-def from_blocks(cells: Tensor, *, images: int, merge: int) -> Tensor:
-    """(B * N, C) cells block after block -> (B, C, S, S)."""
-    per_image = cells.unflatten(0, (images, -1))
-    blocks = isqrt(per_image.shape[1]) // merge
-    placed = per_image.unflatten(1, (blocks, blocks, merge, merge)).permute(0, 5, 1, 3, 2, 4)
+def from_blocks(cells: Tensor, images: Tensor, vision: PretrainedConfig) -> Tensor:
+    """(B * N, C) cells block after block of (B, 3, H, W) images -> (B, C, H / P, W / P)."""
+    m = vision.spatial_merge_size
+    rows, columns = (side // (vision.patch_size * m) for side in images.shape[2:])
+    placed = cells.unflatten(0, (len(images), rows, columns, m, m)).permute(0, 5, 1, 3, 2, 4)
     return placed.flatten(4, 5).flatten(2, 3)
 
 
 def image_grids(images: Tensor, patch_size: int) -> Tensor:
     """(B, 3) times, rows and columns of patches, on the CPU: what the tower makes of them are sizes."""
-    side = images.shape[-1] // patch_size
-    return torch.tensor([[1, side, side]] * len(images), device="cpu")
+    rows, columns = (side // patch_size for side in images.shape[2:])
+    return torch.tensor([[1, rows, columns]] * len(images), device="cpu")

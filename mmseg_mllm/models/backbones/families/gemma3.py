@@ -6,6 +6,7 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
 from mmseg_mllm.errors import ConfigError
+from mmseg_mllm.input_size import InputSize
 from mmseg_mllm.models.backbones import family
 from mmseg_mllm.models.backbones.chat_format import ChatFormat
 from mmseg_mllm.models.features import VisionFeatures
@@ -46,11 +47,11 @@ class Family(family.Family):
         seen = model.get_image_features(pixel_values=images)
         return VisionFeatures(detail=family.to_map(seen.last_hidden_state), image_tokens=seen.pooler_output)
 
-    def check_image_size(self, side: int, config: PretrainedConfig) -> None:
+    def check_image_size(self, size: InputSize, config: PretrainedConfig) -> None:
         own = self.image_size(config)
-        if side != own:
+        if size != own:
             raise ConfigError(
-                f"image_size={side}: the projector of Gemma 3 takes images of {own} pixels alone"
+                f"image_size={size}: the projector of Gemma 3 takes images of {own} pixels alone"
             )
 
     def text_mask(

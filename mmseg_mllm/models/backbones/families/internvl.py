@@ -3,6 +3,7 @@
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
+from mmseg_mllm.errors import ConfigError
 from mmseg_mllm.models.backbones import family
 from mmseg_mllm.models.backbones.chat_format import ChatFormat
 from mmseg_mllm.models.features import VisionFeatures
@@ -25,6 +26,7 @@ class Family(family.Family):
     )
     vision = ("vision_tower",)
     projector = ("multi_modal_projector",)
+    squares_only = False
     vision_types = ("internvl_vision",)
     text_types = ("qwen2", "qwen3", "llama", "phi3")
 
@@ -38,6 +40,17 @@ class Family(family.Family):
         return round(1 / config.downsample_ratio)
 
     def see(self, model: PreTrainedModel, images: Tensor) -> VisionFeatures:
-        vision = model.get_image_features(pixel_values=images)
-        detail = family.to_map(vision.last_hidden_state[:, 1:])  # without the class token
-        return VisionFeatures(detail=detail, image_tokens=vision.pooler_output)
+        # Step by step: get_image_features takes every map for a square.
+        base, config = model.model, model.config
+        if config.vision_feature_layer != -1:
+            raise ConfigError(
+                f"vision_feature_layer={config.vision_feature_layer}: image tokens are made of the vision "
+                "tower's last layer, -1"
+            )
+        seen = base.vision_tower(pixel_values=images.to(base.dtype)).last_hidden_state
+        size = [side // self.patch_size(config) for side in images.shape[2:]]
+        cells = seen[:, 1:].unflatten(1, size)  # without the class token
+        tokens = base.pixel_shuffle(cells, scale_factor=config.downsample_ratio).flatten(1, 2)
+        return VisionFeatures(
+            detail=cells.permute(0, 3, 1, 2), image_tokens=base.multi_modal_projector(tokens)
+        )

@@ -1,4 +1,4 @@
-"""Qwen2.5-VL at a fixed square."""
+"""Qwen2.5-VL at a fixed size."""
 
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -35,6 +35,6 @@ class Family(QwenVL):
         # Image tokens are put back by the tower, its map is not.
         blocks = seen.last_hidden_state.unflatten(0, (-1, merge * merge))[order.argsort()]
         return VisionFeatures(
-            detail=from_blocks(blocks.flatten(0, 1), images=len(images), merge=merge),
+            detail=from_blocks(blocks.flatten(0, 1), images, config),
             image_tokens=seen.pooler_output.unflatten(0, (len(images), -1)),
         )

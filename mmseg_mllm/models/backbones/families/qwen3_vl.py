@@ -1,4 +1,4 @@
-"""Qwen3-VL at a fixed square."""
+"""Qwen3-VL at a fixed size."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ class Family(QwenVL):
             for tokens in (seen.pooler_output, *seen.deepstack_features)
         )
         return VisionFeatures(
-            detail=from_blocks(seen.last_hidden_state, images=len(images), merge=merge),
+            detail=from_blocks(seen.last_hidden_state, images, config),
             image_tokens=image_tokens,
             added=tuple(added),
         )

@@ -1,7 +1,11 @@
+from itertools import product
 from typing import ClassVar
+from unittest.mock import patch
 
 import pytest
+import torch
 from helpers.families import FamilyChecks
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from mmseg_mllm.models.backbones.families import family_of
 
@@ -50,10 +54,29 @@ class TestWithQwen2(InternVLChecks):
 
 
 class TestWithQwen3(InternVLChecks):
-    """InternVL3.5, at another size than the model's own."""
+    """InternVL3.5, at another size than the model's own: 6 x 4 cells, 3 x 2 image tokens."""
 
-    side = 48
+    size = (48, 32)
     arch: ClassVar = dict(ARCH, text_config=dict(TEXT, model_type="qwen3", head_dim=16))
+
+    def build(self, **arguments):
+        """The class projects square maps alone: it is given those of one image token after the other."""
+        backbone = super().build(**arguments)
+        base = backbone.model.model
+        tower, of_square = base.vision_tower, base.get_image_features
+
+        def of_rectangle(pixel_values, **kwargs):
+            cells = tower(pixel_values=pixel_values).last_hidden_state[:, 1:].unflatten(1, (6, 4))
+            tokens = []
+            for row, column in product((0, 2, 4), (0, 2)):
+                own = cells[:, row : row + 2, column : column + 2].flatten(1, 2)
+                seen = BaseModelOutputWithPooling(last_hidden_state=torch.cat([own[:, :1], own], dim=1))
+                with patch.object(tower, "forward", return_value=seen):
+                    tokens.append(of_square(pixel_values=pixel_values).pooler_output)
+            return BaseModelOutputWithPooling(pooler_output=torch.cat(tokens, dim=1))
+
+        base.get_image_features = of_rectangle
+        return backbone
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,6 @@ class TestQwen25VL(QwenVLChecks):
 
 
 class TestQwen25VLWithPartsOfWindows(TestQwen25VL):
-    """5 x 5 image tokens in windows of 2 x 2."""
+    """5 x 3 image tokens in windows of 2 x 2."""
 
-    side = 40
+    size = (40, 24)

@@ -32,3 +32,9 @@ class TestQwen3VL(QwenVLChecks):
         ),
     )
     mixing = r"blocks|pos_embed"
+
+
+class TestQwen3VLOfARectangle(TestQwen3VL):
+    """3 x 5 image tokens."""
+
+    size = (24, 40)

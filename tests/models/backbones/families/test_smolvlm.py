@@ -1,7 +1,10 @@
 from typing import ClassVar
 
+import pytest
 import torch
 from helpers.families import FamilyChecks, close
+
+from mmseg_mllm.errors import ConfigError
 
 
 class TestSmolVLM(FamilyChecks):
@@ -39,6 +42,10 @@ class TestSmolVLM(FamilyChecks):
 
     def own_inputs(self, images, ids):
         return dict(pixel_values=images[:, None])
+
+    def test_a_rectangle_is_refused(self):
+        with pytest.raises(ConfigError, match=r"image_size=\(32, 48\): smolvlm takes square images alone"):
+            self.build(image_size=(32, 48))
 
     @torch.no_grad()
     def test_a_grey_image_is_an_image(self, backbone, images):
