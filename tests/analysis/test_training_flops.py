@@ -17,8 +17,8 @@ def test_what_torch_counts_in_a_step(name):
     model = load_config(f"configs/mllmseg/{name}.py").model
     setting = Setting(device=torch.device("cpu"), dtype="float32", images=2, expressions=3, repeats=1)
     segmentor = build_random(model, setting, merged=False).train()
-    side = segmentor.backbone.image_size
-    inputs, samples = random_images(side, setting), samples_of(expression_texts(3), setting, mask_side=side)
+    size = segmentor.backbone.image_size
+    inputs, samples = random_images(size, setting), samples_of(expression_texts(3), setting, mask_size=size)
     with FlopCounterMode(display=False, custom_mapping=UNKNOWN_TO_TORCH) as counter:
         sum(segmentor.loss(inputs, samples).values()).backward()
     counted = TrainingFlops.of(model).step(images=2, expressions=6)

@@ -18,9 +18,9 @@ aten = torch.ops.aten
 def cpu_workspace(func, args: tuple) -> int:
     """Bytes that an operator of a CPU allocates for itself.
 
-    oneDNN pads the channels of maps to whole blocks: much for those that have one channel.
+    oneDNN pads the channels of maps to whole blocks, if they are not last: much for those that have one.
     """
-    if func is not aten.convolution_backward.default:
+    if func is not aten.convolution_backward.default or args[1].stride(1) == 1:
         return 0
     return sum(_padded(tensor) for tensor in args[:2])
 

@@ -32,8 +32,8 @@ def test_copies_on_each_gpu(planner, one):
     """The effective batch of 16 takes 8 batches of 2 on one GPU, 4 on each of two."""
     alone, copied = planner.plan(one), planner.plan(replace(one, gpus=2))
     assert (alone.rounds, copied.rounds) == (8, 4)
-    # Two moments of AdamW for 817,274 numbers, of which 475,136 are in matrices that Muon has one for.
-    assert alone.held[OPTIMIZER] == 4 * (2 * 817_274 - 475_136)
+    # Two moments of AdamW for 1,403,450 numbers, of which 1,044,480 are in matrices that Muon has one for.
+    assert alone.held[OPTIMIZER] == 4 * (2 * 1_403_450 - 1_044_480)
     assert BUCKETS not in alone.held
     assert copied.held[BUCKETS] == alone.held[TRAINED] == alone.peak[GRADIENTS] == alone.gradients
     assert copied.total - alone.total == copied.held[BUCKETS]
