@@ -64,10 +64,10 @@ def test_flagship_model():
 
 
 def test_a_layer_keeps_what_is_counted_by_hand():
-    """Without checkpointing, for each token of a Llama layer of width h, MLP 3.5 h: both norms
-    keep their input in float32 (8 h bytes); LoRA beside each linear its input in bfloat16 and a byte of
-    dropout's mask (3 bytes of 9.5 h numbers: six inputs of h, one of 3.5 h); attention its queries,
-    its keys and values of all heads, and what comes out (8 h); the MLP three maps (21 h). For all tokens: LoRA's weights in bfloat16."""
+    """Without checkpointing, for each token of a Llama layer of width h, MLP 3.5 h: both norms keep their
+    input in float32 (8 h bytes); LoRA beside each linear its input in bfloat16 and a byte of dropout's mask
+    (3 bytes of 9.5 h numbers: six inputs of h, one of 3.5 h); attention its queries, its keys and values of
+    all heads, and what comes out (8 h); the MLP three maps (21 h). Once: LoRA's weights in bfloat16."""
     kept = {}
     for layers in (2, 4):
         model = load_config(FLAGSHIP).model
