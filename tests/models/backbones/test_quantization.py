@@ -1,6 +1,7 @@
 import pytest
 import torch
 from helpers.tiny_model import IMAGE_SIZE, make_samples, tiny_config
+from mmengine.runner import set_random_seed
 from mmseg.registry import MODELS
 from torch import nn
 
@@ -63,6 +64,28 @@ def test_training_moves_what_is_trained_alone(build, kind):
     assert moved <= trained
     # Keys' biases and the like may get no gradient; LoRA in each layer does.
     assert sum("lora_B" in name for name in moved) == 14
+
+
+@pytest.mark.parametrize("kind", BYTES)
+def test_training_goes_on_after_an_evaluation(build, kind):
+    """On CPUs too where bitsandbytes has another kernel for evaluation, which needs another layout."""
+    segmentor = build(kind)
+    inputs, samples = torch.randn(2, 3, IMAGE_SIZE, IMAGE_SIZE), make_samples(EXPRESSIONS)
+    state = {name: tensor.clone() for name, tensor in segmentor.state_dict().items()}
+
+    def gradients() -> dict:
+        segmentor.train().zero_grad()
+        set_random_seed(1)
+        sum(segmentor.loss(inputs, samples).values()).backward()
+        return {name: p.grad.clone() for name, p in segmentor.named_parameters() if p.grad is not None}
+
+    before = gradients()
+    with torch.no_grad():
+        segmentor.eval().encode_decode(inputs, samples)
+    torch.testing.assert_close(gradients(), before, rtol=0, atol=0)
+    frozen = [name for name in state if "base_layer.weight" in name]
+    assert frozen
+    assert all(torch.equal(segmentor.state_dict()[name], state[name]) for name in frozen)
 
 
 @pytest.mark.parametrize("kind", BYTES)
