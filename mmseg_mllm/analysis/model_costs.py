@@ -5,6 +5,7 @@ from mmengine.config import Config
 from mmseg_mllm.analysis.complexity import build_on_meta, count_flops, count_parameters
 from mmseg_mllm.analysis.memory.inference import inference_memory
 from mmseg_mllm.analysis.memory.plan import Planner, Way, way_of
+from mmseg_mllm.input_size import size_text
 
 
 def training_way(config: Config) -> Way:
@@ -35,7 +36,7 @@ def model_costs(config: Config, *, name: str) -> dict[str, str | int | float]:
     used = inference_memory(config.model, images=1, expressions=1, dtype=way.dtype)
     return {
         "config": name,
-        "input": size,
+        "input": size_text(size),
         "image tokens": segmentor.backbone.num_image_tokens(size),
         "GFLOPs, 1 expression": one / 1e9,
         "GFLOPs, each further": (two - one) / 1e9,
