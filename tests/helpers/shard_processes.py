@@ -31,7 +31,7 @@ def two_processes(asked: list[dict]) -> None:
         env=dict(os.environ, PYTHONWARNINGS="ignore", OMP_NUM_THREADS="1"),
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=600,
         check=False,
     )
     assert result.returncode == 0, result.stderr
