@@ -1,6 +1,5 @@
 """Files that are there whole or not at all."""
 
-import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +17,16 @@ _kept: dict[Path, BinaryIO] = {}
 def keep_others_out(folder: Path) -> None:
     """Refuse a folder that a run of another process writes to, and keep others out until this process ends.
 
-    On file systems without locks nothing is seen.
+    On Windows and file systems without locks nothing is seen. Data workers that outlive a killed run do not
+    hold its lock, as they would that of ``flock``.
 
     Raises:
         CheckpointError: another process is at it.
     """
+    try:
+        import fcntl
+    except ImportError:
+        return
     folder = folder.resolve()
     if folder in _kept:
         return
