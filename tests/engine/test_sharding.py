@@ -67,7 +67,7 @@ def runs(tmp_path_factory) -> Path:
         env=dict(os.environ, PYTHONWARNINGS="ignore", OMP_NUM_THREADS="1"),
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=600,
         check=False,
     )
     assert result.returncode == 0, result.stderr
