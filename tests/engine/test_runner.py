@@ -5,7 +5,7 @@ import torch
 from helpers.tiny_model import tiny_config
 from mmengine.config import Config
 
-from mmseg_mllm.engine.runner import QuietRunner, _check_counting
+from mmseg_mllm.engine.runner import QuietRunner, _check_counting, build_runner
 from mmseg_mllm.errors import ConfigError
 
 
@@ -44,3 +44,9 @@ def test_batches_are_pinned_where_there_is_a_gpu(has_gpu, monkeypatch):
     assert QuietRunner.build_dataloader(dict(settings, pin_memory=False)).pin_memory is False
     if not has_gpu:
         assert len(list(loader)) == 2
+
+
+def test_a_work_dir_that_can_not_be_made_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="can't be made .* --work-dir"):
+        build_runner(Config(dict(work_dir=str(tmp_path / "file" / "run"))))
