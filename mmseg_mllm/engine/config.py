@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 from mmengine.config import Config, ConfigDict
+from mmengine.config.utils import ConfigParsingError
 
 from mmseg_mllm.engine.cli import check_config_path
 from mmseg_mllm.engine.typos import check_keys
@@ -29,13 +30,21 @@ def load_config(path: str, options: dict | None = None) -> Config:
     ``num_workers=0`` loses its settings of workers.
 
     Raises:
-        ConfigError: there is no such file, a module that it imports is not found, or a key is misspelt.
+        ConfigError: there is no such file, it or one that it builds on is no config, a module that it imports
+            is not found, or a key is misspelt.
     """
     check_config_path(path)
     try:
         config = Config.fromfile(path)
     except ImportError as error:
         raise ConfigError(f"{path}: custom_imports: {_import_problem(error)}") from None
+    except SyntaxError as error:
+        where = path if error.filename in (None, "<unknown>") else error.filename
+        line = (error.text or "").strip()
+        raise ConfigError(f"{where}, line {error.lineno}: {error.msg}: {line}") from None
+    except (NameError, AttributeError, KeyError, FileNotFoundError, ConfigParsingError) as error:
+        says = f"there is no {error}" if isinstance(error, KeyError) else error
+        raise ConfigError(f"{path}, or a config that it builds on: {says}") from None
     if options:
         config.merge_from_dict(options)
         if "data_root" in options:

@@ -196,10 +196,20 @@ def _check_counting(filename: str, checkpoint: dict) -> None:
         )
 
 
+def _check_work_dir(path: str) -> None:
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"work dir {path} can't be made ({error.strerror}); give another with --work-dir"
+        ) from None
+
+
 def build_runner(config: Config) -> QuietRunner:
     """Build the Runner of a config, also for several processes without GPUs."""
     check_vis_backends(config)
     check_shard(config)
+    _check_work_dir(config.work_dir)
     init_cpu_process_group(config.launcher)
     wrap_for_cpu_processes(config)
     threads = f", {choose_threads()}" if get_device() == "cpu" else ""

@@ -91,6 +91,25 @@ def test_module_of_custom_imports_absent(tmp_path, monkeypatch, module, advice):
     assert ("mmpretrain" in str(error.value)) == module.startswith("mmpretrain")
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("model = dict(", "mine.py, line 2: '(' was never closed: model = dict("),
+        ("x = y", "name 'y' is not defined"),
+        ("x = _base_.pipelin", "no attribute 'pipelin'"),
+        ("x = {{_base_.pipelin}}", "there is no 'pipelin'"),
+    ],
+)
+def test_what_is_no_config_is_told(tmp_path, text, says):
+    (tmp_path / "base.py").write_text("pipeline = []\n")
+    mine = tmp_path / "mine.py"
+    mine.write_text(f'_base_ = "base.py"\n{text}\n')
+    with pytest.raises(ConfigError) as error:
+        load_config(str(mine))
+    assert str(mine) in str(error.value)
+    assert says in str(error.value)
+
+
 def test_no_workers_have_no_settings(tmp_path):
     path = tmp_path / "config.py"
     loader = dict(num_workers=4, persistent_workers=True, prefetch_factor=2)

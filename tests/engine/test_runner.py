@@ -4,8 +4,9 @@ import pytest
 import torch
 from helpers.tiny_model import tiny_config
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
-from mmseg_mllm.engine.runner import QuietRunner, _check_counting
+from mmseg_mllm.engine.runner import QuietRunner, _check_counting, build_runner
 from mmseg_mllm.errors import ConfigError
 
 
@@ -24,6 +25,7 @@ def test_a_run_that_counted_batches_is_not_taken_for_one_that_counts_steps(optim
 
 
 def test_a_referring_model_is_built_on_its_device(monkeypatch):
+    init_default_scope("mmseg")
     monkeypatch.setattr("mmseg_mllm.engine.runner.get_device", lambda: "meta")
     classes = dict(type="EncoderDecoder", backbone=dict(type="ResNet", depth=18, base_channels=1))
     classes["decode_head"] = dict(type="FCNHead", in_channels=8, channels=4, num_classes=3)
@@ -44,3 +46,9 @@ def test_batches_are_pinned_where_there_is_a_gpu(has_gpu, monkeypatch):
     assert QuietRunner.build_dataloader(dict(settings, pin_memory=False)).pin_memory is False
     if not has_gpu:
         assert len(list(loader)) == 2
+
+
+def test_a_work_dir_that_can_not_be_made_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"can't be made .* --work-dir"):
+        build_runner(Config(dict(work_dir=str(tmp_path / "file" / "run"))))
