@@ -48,5 +48,5 @@ def test_batches_are_pinned_where_there_is_a_gpu(has_gpu, monkeypatch):
 
 def test_a_work_dir_that_can_not_be_made_is_told(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="can't be made .* --work-dir"):
+    with pytest.raises(ConfigError, match=r"can't be made .* --work-dir"):
         build_runner(Config(dict(work_dir=str(tmp_path / "file" / "run"))))
