@@ -174,7 +174,7 @@ def change(path, **values):
         (SETTINGS, dict(prompt=None), "lacks 'prompt'"),
         (SETTINGS, dict(prompt="mine"), "prompt must be the name of a prompt style of this version"),
         (SETTINGS, dict(protocol=["paper"]), "protocol must be"),
-        (SETTINGS, dict(base="evil"), "base must be one of internvl"),
+        (SETTINGS, dict(base="evil"), "base must be one of gemma3, internvl"),
         (SETTINGS, dict(image_size=10**9), "image_size must be a whole number from 1 to 8192"),
         (SETTINGS, dict(image_size=True), "image_size must be"),
         (SETTINGS, dict(image_size=[32, 10**9]), "image_size must be .*, or two"),

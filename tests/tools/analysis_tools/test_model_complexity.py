@@ -47,7 +47,7 @@ def test_models_side_by_side_at_several_sizes(run_tool):
     assert result.returncode == 0, result.stderr
     (table,) = json.loads(result.stdout)["tables"]
     small, large = table["rows"]
-    assert (small["config"], small["input"], large["input"]) == ("internvl_tiny_toy", 48, 96)
+    assert (small["config"], small["input"], large["input"]) == ("internvl_tiny_toy", "48 x 48", "96 x 96")
     assert (small["image tokens"], large["image tokens"]) == (9, 36)
     same = ("all, M param.", "trained, M", "decoder, M")
     assert [small[name] for name in same] == [large[name] for name in same]
