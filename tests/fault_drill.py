@@ -99,6 +99,9 @@ class Drill:
             return pid
         code = 1
         try:
+            # A forked pool of threads is renewed where it is first asked for: in threads that load weights at
+            # the same time, one could find none.
+            torch.set_num_threads(torch.get_num_threads())
             with (self.root / f"{name}.log").open("ab") as log:
                 os.dup2(log.fileno(), 1)
                 os.dup2(log.fileno(), 2)

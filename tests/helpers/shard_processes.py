@@ -114,6 +114,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     second = os.fork()  # all is imported once
+    torch.set_num_threads(1)  # renews a forked pool of threads before several ask for it
     rank = "0" if second else "1"
     os.environ |= dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1")
     os.environ["MASTER_PORT"] = sys.argv[1]
