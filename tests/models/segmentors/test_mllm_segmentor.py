@@ -171,7 +171,9 @@ def test_absent_targets_can_be_trained_to_have_an_empty_mask(build_segmentor, im
     samples = make_samples(EXPRESSIONS, has_target=[[True, False, True], [False, False]])
     for sample in samples:
         sample.gt_instances.masks[[not ids for ids in sample.ann_ids]] = False
-    segmentor = build_segmentor(empty_masks=True)
+    segmentor, plain = build_segmentor(empty_masks=True), build_segmentor()
+    for model in (segmentor, plain):  # as of a model that has begun to draw
+        torch.nn.init.constant_(model.decode_head.mask_out.bias, -3)
     losses = segmentor(images, samples, mode="loss")
     features = segmentor.extract_feat(images, samples, supervised=True)
     encoded = segmentor.decode_head.encode(features.detail, features.semantic)
@@ -179,9 +181,9 @@ def test_absent_targets_can_be_trained_to_have_an_empty_mask(build_segmentor, im
     masks = torch.cat([sample.gt_instances.masks for sample in samples])
     for name, value in segmentor.decode_head.mask_loss(logits, masks).items():
         torch.testing.assert_close(losses[name], value)
-    targets_only = build_segmentor()(images, samples, mode="loss")
+    targets_only = plain(images, samples, mode="loss")
     torch.testing.assert_close(losses["loss_text"], targets_only["loss_text"])
-    assert losses["loss_dice"] > targets_only["loss_dice"] + 0.02
+    assert losses["loss_dice"] > targets_only["loss_dice"] + 0.05
 
 
 def test_unknown_protocol_and_prompt_are_refused(build_segmentor):
