@@ -1,3 +1,5 @@
+import gc
+
 import pytest
 import torch
 
@@ -63,6 +65,19 @@ def test_flagship_model():
     assert planned.total + 3 * planned.trained == pytest.approx(23.6e9, rel=0.05)
 
 
+@pytest.fixture
+def eager_gc():
+    """Cycles that wait to be collected count as in use: here none waits long."""
+    before = gc.get_threshold()
+    gc.freeze()  # what is there already would put full collections off
+    gc.collect()
+    gc.set_threshold(50, 2, 2)
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("eager_gc")
 def test_a_layer_keeps_what_is_counted_by_hand():
     """Without checkpointing, for each token of a Llama layer of width h, MLP 3.5 h: both norms keep their
     input in float32 (8 h bytes); LoRA beside each linear its input in bfloat16 and a byte of dropout's mask
