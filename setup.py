@@ -56,6 +56,7 @@ setup(
         "pillow",
         "pycocotools>=2.0.8",
         "rich",
+        "psutil",
         # mmengine imports distutils and pkg_resources, which newer ones or newer Pythons lack.
         "setuptools<81",
         # mmsegmentation imports these two without asking for them.

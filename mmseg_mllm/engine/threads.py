@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 VARIABLE = "OMP_NUM_THREADS"
+SECONDS = 0.3  # for which the machine is watched
 
 
 def own_cores() -> int:
@@ -18,16 +19,16 @@ def own_cores() -> int:
 
 
 def idle_cores() -> int:
-    """Of those the ones that have nothing to do, by the machine's load of the last minute; at least one.
+    """Of those the ones that have nothing to do at this moment; at least one.
 
     Threads of a matrix product wait for one another: one that shares its core with another program holds up
-    all the others, so that two on a busy machine with two cores take several times as long as one.
+    all the others, so that two on a busy machine with two cores take several times as long as one. The load
+    average won't do: for minutes it counts what has ended, such as an installation or the making of data.
     """
-    try:
-        load = os.getloadavg()[0]
-    except (AttributeError, OSError):  # no such figure on this system
-        load = 0
-    return max(1, min(own_cores(), round((os.cpu_count() or 1) - load)))
+    import psutil
+
+    idle = 1 - psutil.cpu_percent(interval=SECONDS) / 100
+    return max(1, min(own_cores(), round((os.cpu_count() or 1) * idle)))
 
 
 def choose_threads() -> str:

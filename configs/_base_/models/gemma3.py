@@ -1,14 +1,9 @@
 # Gemma 3 with the DSFF decoder of MLLMSeg: 896 x 896, a detail map of 64 x 64 before the projector pools it to 16 x 16
 # image tokens. The vocabulary has room for [SEG] and [REJ]. Its sizes were not compared with the published config.json.
+_base_ = "./mllm_dsff.py"
 model = dict(
-    type="MLLMSegmentor",
-    data_preprocessor=dict(
-        type="ImgDataPreprocessor", mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5], non_blocking=True
-    ),
-    prompt="segment",
-    protocol="independent",
+    data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),
     backbone=dict(
-        type="MLLMBackbone",
         image_size=896,
         arch=dict(
             model_type="gemma3",
@@ -37,10 +32,6 @@ model = dict(
                 vocab_size=262208,
             ),
         ),
-        lora=dict(r=64, lora_alpha=128, lora_dropout=0.05),
-        trainable=["llm_norm"],
-        dtype="auto",
-        gradient_checkpointing=True,
     ),
-    decode_head=dict(type="DSFFHead", channels=1152, fusion="dsff", with_cp=True),
+    decode_head=dict(channels=1152),
 )

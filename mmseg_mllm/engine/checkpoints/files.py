@@ -10,8 +10,8 @@ import torch
 from mmseg_mllm.errors import CheckpointError
 
 SUFFIX = ".tmp"
-_kept: dict[Path, BinaryIO] = {}
-"""Locks of this process; closing a file would release its lock."""
+_kept: dict[Path, int] = {}
+"""Open lock files of this process; closing one would release its lock."""
 
 
 def keep_others_out(folder: Path) -> None:
@@ -30,17 +30,17 @@ def keep_others_out(folder: Path) -> None:
     folder = folder.resolve()
     if folder in _kept:
         return
-    file = (folder / ".lock").open("ab")
+    file = os.open(folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o666)
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
-        file.close()
+        os.close(file)
         raise CheckpointError(
             f"{folder}: another run writes its checkpoints there; give this one another --work-dir, or end "
             "the other one first"
         ) from None
     except OSError:
-        file.close()
+        os.close(file)
         return
     _kept[folder] = file
 
