@@ -30,8 +30,9 @@ lint: env
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
+# A process for each core, up to four (a test takes up to 3 GB); each takes whole files, whose fixtures are made once.
 test: lint
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 clean:
 	rm -rf $(VENV) data/toy_refcoco $(WORK)

@@ -83,6 +83,6 @@ setup(
         # For the LLM's weights in 4 or 8 bit.
         "quantization": ["bitsandbytes>=0.50"],
         # Its tests use Debian's chromium and chromium-driver, or others of these names.
-        "test": ["pytest>=8", "ruff", "gradio>=6,<7", "selenium>=4.11", "pyarrow>=17"],
+        "test": ["pytest>=8", "pytest-xdist", "ruff", "gradio>=6,<7", "selenium>=4.11", "pyarrow>=17"],
     },
 )

@@ -2,7 +2,7 @@
 _base_ = "./internvl_tiny_toy.py"
 # So that the mask decoder, too, tells the queries of what is not there.
 model = dict(empty_masks=True)
-load_from = "work_dirs/internvl_tiny_toy/iter_600.pth"
+load_from = "work_dirs/internvl_tiny_toy/iter_800.pth"
 grefcoco = dict(
     type="GRefCOCODataset",
     ann_file="grefcoco/instances.json",

@@ -64,7 +64,7 @@ def workspace(tmp_path_factory) -> Path:
 
 
 def run(command: str, workspace: Path) -> None:
-    program, *words = shlex.split(command.replace("iter_600", "iter_3"))
+    program, *words = shlex.split(command.replace("iter_800", "iter_3"))
     if program == "python":
         program, words = sys.executable, [*words, *MORE.get(Path(words[0]).name, [])]
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
@@ -97,7 +97,7 @@ def test_the_steps_of_the_page(workspace, monkeypatch, capsys):
     (ask,) = [block for block in blocks("python") if "RESPredictor" in block]
     monkeypatch.chdir(workspace)
     capsys.readouterr()
-    exec(ask.replace("iter_600", "iter_3"), {})
+    exec(ask.replace("iter_800", "iter_3"), {})
     assert [line.rsplit(" (", 1)[0] for line in capsys.readouterr().out.splitlines()][-2:] == [
         "the red circle on the left",
         "star at the top",

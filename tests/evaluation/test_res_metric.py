@@ -302,8 +302,9 @@ def test_verdicts_do_not_touch_res():
 
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_any_number_of_processes_gives_the_same_digits(world_size, tmp_path):
-    # Not forked: threads that other tests have started would be missing in the children.
-    context = multiprocessing.get_context("spawn")
+    # Not forked from here: threads that other tests have started would be missing in the children.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["helpers.metric_processes"])  # imported once for all of them
     results = context.SimpleQueue()
     arguments = (world_size, str(tmp_path / "store"), results)
     processes = [

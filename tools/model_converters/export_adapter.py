@@ -1,7 +1,7 @@
 """Write what was trained on a frozen base, without it: LoRA in peft's format and mask decoder, in 16 bit.
 
 Example: python tools/model_converters/export_adapter.py configs/mllmseg/internvl_tiny_toy.py \
-    work_dirs/internvl_tiny_toy/iter_600.pth adapters/internvl_tiny_toy
+    work_dirs/internvl_tiny_toy/iter_800.pth adapters/internvl_tiny_toy
 """
 
 from mmseg_mllm.conversion.trained import parse_export, trained_model

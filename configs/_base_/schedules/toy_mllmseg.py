@@ -2,7 +2,7 @@
 # larger steps.
 _base_ = "./mllmseg_50k.py"
 effective_batch_size = 16
-train_cfg = dict(max_iters=600, val_interval=600)
+train_cfg = dict(max_iters=800, val_interval=800)
 optim_wrapper = dict(
     constructor="MuonConstructor",
     optimizer=dict(
@@ -14,7 +14,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=24),
-    dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=False, begin=24, end=600),
+    dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=False, begin=24, end=800),
 ]
 # One process.
 sync_bn = None
