@@ -2,7 +2,7 @@
 # the vision tower frozen. All scenes are made on the fly, with other seeds than the toy set's.
 _base_ = ["../_base_/models/internvl_tiny_pretrained.py", "../_base_/default_runtime.py"]
 image_size = 96
-max_iters = 10400
+max_iters = 13200
 batch_size = 8
 model = dict(
     _delete_=True,
@@ -15,7 +15,7 @@ model = dict(
         trainable=["projector", "llm", "lm_head"],
     ),
 )
-load_from = "work_dirs/internvl_toy_squares/iter_2600.pth"
+load_from = "work_dirs/internvl_toy_squares/iter_4200.pth"
 train_dataloader = dict(
     batch_size=batch_size,
     num_workers=1,

@@ -1,6 +1,6 @@
 # First stage of pretraining the tiny InternVL: the vision tower and the image tokens learn to tell what a square shows.
 _base_ = "./internvl_toy_chat.py"
-max_iters = 2600
+max_iters = 4200
 model = dict(with_text=False, backbone=dict(trainable=["vision", "projector", "llm", "lm_head"]))
 custom_hooks = []
 load_from = None

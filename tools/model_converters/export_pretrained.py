@@ -1,7 +1,7 @@
 """Write the MLLM of a pretraining checkpoint as a native transformers folder with its tokenizer, in 16 bit.
 
 Example: python tools/model_converters/export_pretrained.py configs/pretraining/internvl_toy_chat.py \
-    work_dirs/internvl_toy_chat/iter_10400.pth pretrained/internvl_tiny
+    work_dirs/internvl_toy_chat/iter_13200.pth pretrained/internvl_tiny
 """
 
 from mmseg_mllm.conversion.trained import parse_export, trained_model
