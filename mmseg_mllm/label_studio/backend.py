@@ -68,7 +68,9 @@ class LabelStudioBackend:
                 results.append(self._prediction(labeling, task, context))
             except MMSegMLLMError as error:
                 failed.append(error)
-                logger.error("task %s: %s", task.get("id"), error)
+                told = f"task {task.get('id')}: {error}"
+                # Half characters can't be written to every log.
+                logger.error("%s", told.encode(errors="backslashreplace").decode())
                 results.append([])
         if failed and len(failed) == len(tasks):
             raise failed[0]
