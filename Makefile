@@ -30,7 +30,7 @@ lint: env
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-# A process for each core, up to four (a test takes up to 3 GB); each takes whole files, whose fixtures are made once.
+# A process for each core, up to four (each grows to 2 GB); each takes whole files, whose fixtures are made once.
 test: lint
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
