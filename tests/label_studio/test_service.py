@@ -224,7 +224,7 @@ def test_no_tasks_have_no_predictions(ask):
     assert ask("predict", question())[1]["results"] == []
 
 
-def test_damaged_requests(predictor, label_studio):
+def test_damaged_requests(predictor, label_studio, caplog):
     backend = LabelStudioBackend(predictor=predictor, images=TaskImages(url=label_studio, token="key"))
     context = {"result": [{"from_name": "prompt", "type": "textarea", "value": {"text": TEXTS[:1]}}]}
     rng, told = random.Random(0), 0
@@ -239,3 +239,5 @@ def test_damaged_requests(predictor, label_studio):
         except MMSegMLLMError:
             told += 1
     assert 50 < told < 290
+    assert "\\ud800" in caplog.text
+    caplog.text.encode()  # no half characters
